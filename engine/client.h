@@ -1,0 +1,31 @@
+/* engine/client.h: talking to a running engine over its control socket, by libcurl. */
+#ifndef HOLDFAST_ENGINE_CLIENT_H
+#define HOLDFAST_ENGINE_CLIENT_H
+
+#include "base/err.h"
+#include "base/slice.h"
+
+#include <stdint.h>
+
+struct client;
+
+/* Where to: an engine's control socket (Unix path), or a base URL such as
+ * "http://127.0.0.1:8640" with an optional bearer token. One thread at a time. */
+int client_new_socket(const char *socket_path, struct client **out_client,
+                      struct err *err);
+int client_new_url(const char *url, const char *token, struct client **out_client,
+                   struct err *err);
+void client_free(struct client *client);
+
+struct client_answer {
+    int status;      /* HTTP status */
+    struct buf body; /* buf_free it */
+};
+
+/* One request. `idempotency_key` NULL: none; body empty and method GET: no body.
+ * ERR_NOT_FOUND: nobody listens there. ERR_TIMEOUT, ERR_TRANSIENT: connection lost. */
+int client_request(struct client *client, const char *method, const char *path,
+                   struct slice body, const char *idempotency_key, uint32_t timeout_s,
+                   struct client_answer *out_answer, struct err *err);
+
+#endif

@@ -1,0 +1,44 @@
+/* engine/engine.h: the engine put together: journal, streams, replay. `serve` puts HTTP
+ * in front of it, the library a few functions.
+ */
+#ifndef HOLDFAST_ENGINE_ENGINE_H
+#define HOLDFAST_ENGINE_ENGINE_H
+
+#include "engine/config.h"
+#include "engine/intake.h"
+#include "replay/replay.h"
+
+struct engine;
+
+/* Opens (or creates) the journal and starts replay; intake works as soon as it returns,
+ * whether or not the database answers. `config` is borrowed until engine_close. */
+int engine_open(const struct config *config, struct engine **out_engine, struct err *err);
+
+/* Lets the transactions in hand end, at most `timeout_us`, and closes the journal. */
+void engine_close(struct engine *engine, int64_t timeout_us);
+
+const struct config *engine_config(const struct engine *engine);
+struct journal *engine_journal(struct engine *engine);
+struct replay *engine_replay(struct engine *engine);
+const struct intake_rules *engine_intake_rules(const struct engine *engine);
+
+/* Calls `done` once all entries are applied (applied true), or at `deadline_us` (steady
+ * clock) or at engine_close (false). On any thread; must not block. ERR_BUSY: too many
+ * are waiting; ERR_NOMEM; then `done` is not called. */
+int engine_when_applied(struct engine *engine, const struct intake_entry *entries,
+                        size_t count, int64_t deadline_us,
+                        void (*done)(void *context, bool applied), void *context,
+                        struct err *err);
+
+/* True when the journal takes records; else err says why (full, failed). */
+bool engine_ready(struct engine *engine, struct err *err);
+
+/* State as JSON (GET /v1/status) and as Prometheus text (GET /metrics). */
+int engine_status_json(struct engine *engine, struct buf *out, struct err *err);
+int engine_metrics(struct engine *engine, struct buf *out, struct err *err);
+
+/* Set when the engine can't go on (a failed sync); the process should exit with this
+ * error. Waits until then or until engine_wake_failure is called by a signal. */
+bool engine_failed(struct engine *engine, struct err *err);
+
+#endif
