@@ -1,0 +1,69 @@
+# packaging/dependencies.sh: the Debian packages that Holdfast needs, and their
+# installation. To be sourced by sh or bash:
+#
+#     . packaging/dependencies.sh
+#     dependencies_install $dependencies_build $dependencies_test
+#
+# Written for Debian 12. The database server comes as mariadb-server-core, the programs
+# without a service: nothing is started, no account or /var/lib/mysql is made.
+
+# To build and run the engine, the library and the benchmark.
+dependencies_build="
+    gcc libc6-dev cmake ninja-build pkg-config git
+    liblmdb-dev libxxhash-dev libmariadb-dev libmicrohttpd-dev libyajl-dev
+    libcyaml-dev libyaml-dev zlib1g-dev libcurl4-gnutls-dev libgnutls28-dev
+"
+
+# A private database server, for the tests and the benchmark.
+dependencies_database="mariadb-server-core mariadb-client-core"
+
+# To test and lint.
+dependencies_test="$dependencies_database libcriterion-dev clang-format clang-tidy"
+
+# Prints those of the packages named that are not installed. Any libcurl flavour will do.
+dependencies_missing() {
+    for dependencies_name in "$@"; do
+        dependencies_status=$(dpkg-query -W -f '${Status}' "$dependencies_name" 2>/dev/null) ||
+            dependencies_status=""
+        case $dependencies_status in
+        *" installed") continue ;;
+        esac
+        case $dependencies_name in
+        libcurl4-*-dev)
+            dpkg-query -W -f '${Status}\n' 'libcurl4-*-dev' 2>/dev/null |
+                grep -q ' installed$' && continue
+            ;;
+        esac
+        printf '%s\n' "$dependencies_name"
+    done
+}
+
+# apt-get as root, without questions.
+dependencies_apt() {
+    if [ "$(id -u)" -eq 0 ]; then
+        DEBIAN_FRONTEND=noninteractive apt-get "$@"
+    elif command -v sudo >/dev/null; then
+        sudo DEBIAN_FRONTEND=noninteractive apt-get "$@"
+    else
+        echo "not root, and no sudo: have these installed by hand: apt-get $*" >&2
+        return 1
+    fi
+}
+
+# Installs those of the packages named that are missing; does nothing, and needs neither
+# root nor a network, where none is.
+dependencies_install() {
+    if ! command -v dpkg-query >/dev/null; then
+        echo "no dpkg here, so the following must be there by other means: $*" >&2
+        return 0
+    fi
+    dependencies_wanted=$(dependencies_missing "$@")
+    if [ -z "$dependencies_wanted" ]; then
+        return 0
+    fi
+    # One a line, and no name holds a blank: split on purpose.
+    # shellcheck disable=SC2086
+    set -- $dependencies_wanted
+    echo "installing: $*"
+    dependencies_apt update -q && dependencies_apt install -q -y --no-install-recommends "$@"
+}
