@@ -52,6 +52,18 @@ void fold_free(struct fold *fold);
 struct value fold_entity_latest(const struct fold_entity *entity, size_t column,
                                 bool has_stored, int64_t stored_us);
 
+/* What to write into a column of an entity that has no row yet: the folded value, the
+ * constant or fallback, count 0, ABSENT for NULL. MIN, MAX and FIRST see the fallback
+ * that the first record of the run would have left. */
+struct value fold_entity_initial(const struct fold *fold,
+                                 const struct apply_record *records,
+                                 const struct fold_entity *entity, size_t index);
+
+/* The value that an event column stores for a record: constant, fallback or the time of
+ * receipt where they apply, cut to the column's width; ABSENT for NULL. */
+struct value fold_event_value(const struct stream_column *column,
+                              const struct apply_record *record);
+
 /* DUPLICATE where all compare columns of the two agree (as the event columns would store
  * them: with fallbacks, cut to width), else CONFLICT. */
 enum record_fate fold_compare(const struct stream *stream, const struct value *stored,
