@@ -35,8 +35,8 @@ struct db_config {
     const char *tls_cert;
     const char *tls_key;
     bool tls_verify;
-    uint32_t connect_timeout_s;
-    uint32_t call_timeout_s; /* read and write time-out of every call */
+    uint32_t connect_timeout_s; /* time-outs: 0 is 10, 60, 20 and 60 seconds */
+    uint32_t call_timeout_s;    /* read and write time-out of every call */
     uint32_t lock_wait_timeout_s;
     uint32_t wait_timeout_s;
 };
@@ -58,6 +58,11 @@ int db_connect(const struct db_config *config, struct db_hosts *hosts, struct db
                struct err *err);
 void db_close(struct db *db);
 
+/* Shuts the connection's socket, so that a call that hangs on it ends with ERR_UNKNOWN
+ * and every later one fails. The one function that may be called from another thread
+ * while the connection is in use; not once db_close has been called. */
+void db_abort(struct db *db);
+
 /* ERR_TRANSIENT when the list's present host is no longer this connection's. */
 int db_check_host(const struct db *db, struct err *err);
 
@@ -77,12 +82,15 @@ struct db_server {
 const struct db_server *db_server(const struct db *db);
 
 struct db_outcome {
-    uint64_t matched; /* rows matched, by CLIENT_FOUND_ROWS */
-    uint64_t warnings;
+    uint64_t matched;  /* rows matched, by CLIENT_FOUND_ROWS */
+    uint64_t warnings; /* without MySQL's remark that VALUES() is deprecated (1287) */
     uint64_t insert_id;
+    bool has_duplicates; /* the server says them for INSERTs of several rows */
+    uint64_t duplicates; /* rows that met an existing one */
 };
 
-/* One statement without a result set. out may be NULL. */
+/* One statement without a result set. out may be NULL. ERR_RESOURCE, nothing sent: longer
+ * than the server's max_allowed_packet, which would have cut the connection. */
 int db_exec(struct db *db, struct slice sql, struct db_outcome *out, struct err *err);
 int db_execf(struct db *db, struct db_outcome *out, struct err *err, const char *format,
              ...) __attribute__((format(printf, 4, 5)));
@@ -123,7 +131,8 @@ bool db_alive(const struct db *db);
 /* 'text' as a string literal for these sessions. Pure. */
 void db_append_quoted(struct buf *out, struct slice text);
 
-/* Text of the last statement that failed, cut; for reasons of stopped lanes. */
+/* The last statement, cut before its first literal: no record's content. For reasons of
+ * stopped lanes. */
 const char *db_last_statement(const struct db *db);
 
 #endif

@@ -68,6 +68,12 @@ struct sink_ops {
     int (*apply)(struct sink *sink, const struct apply_request *request,
                  struct apply_result *out_result, uint8_t *fates, struct err *err);
 
+    /* Ends a call that hangs on the connection, and refuses every later one (ERR_CLOSED):
+     * for a stop whose time is up. The one call allowed from another thread while the
+     * sink is in use; not once `free` has been called. A connect under way ends by its
+     * own time-out. */
+    void (*abort)(struct sink *sink);
+
     void (*free)(struct sink *sink);
 };
 
