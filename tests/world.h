@@ -49,6 +49,9 @@ struct world {
     struct st_mysql *session; /* what world_exec and its kin use */
 };
 
+/* Ends the test as failed with this message; in the runner's hooks, all of them. */
+_Noreturn void world_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
 /* A directory, a server with innodb_flush_log_at_trx_commit=1 in it, a database. */
 void world_start(struct world *w);
 
