@@ -2,7 +2,8 @@
  *
  * Yesterday's payload is read under today's configuration: fields are matched by name, a
  * field that is gone is passed over, one that is new is absent, and one whose type has
- * changed goes through its text again. The format is at the head of record.c.
+ * changed goes through its text again (a time without an offset is then one in UTC). The
+ * format is at the head of record.c.
  */
 #ifndef HOLDFAST_SCHEMA_RECORD_H
 #define HOLDFAST_SCHEMA_RECORD_H
@@ -26,7 +27,8 @@ void record_encoder_free(struct record_encoder *encoder);
  * exhausted: the payload is as it was. */
 bool record_encoder_add(struct record_encoder *encoder, const struct value *values);
 
-/* The finished payload, valid until the next call; header and row count filled in. */
+/* The finished payload, valid until the next call; header and row count filled in. Empty
+ * where not even the header fits into bytes_max or memory. */
 struct slice record_encoder_finish(struct record_encoder *encoder);
 
 struct record_decoder;
@@ -38,16 +40,18 @@ int record_decoder_new(const struct stream *stream, struct slice payload,
 void record_decoder_free(struct record_decoder *decoder);
 uint32_t record_decoder_rows(const struct record_decoder *decoder);
 
-/* The next row into values[stream->field_count]; text is borrowed from the payload.
- * 0; ERR_NOT_FOUND after the last; ERR_CORRUPT; ERR_DATA: the row is well-formed, but
- * can't be read under today's configuration (*out_reject says why) and the next call goes
- * on with the row after it. */
+/* The next row into values[stream->field_count]; text is borrowed from the payload, but
+ * the text of a value that was not text when it was written: that is the decoder's until
+ * the next call. 0; ERR_NOT_FOUND after the last; ERR_CORRUPT (the next call repeats it);
+ * ERR_DATA: the row is well-formed, but breaks a limit of today's configuration or lacks
+ * what that requires (*out_reject says why) and the next call goes on with the row after
+ * it. Only after 0 are all values meaningful. */
 int record_decoder_next(struct record_decoder *decoder, struct value *values,
                         struct reject *out_reject, struct err *err);
 
-/* The row last read as JSON-like text for a person or a dead letter:
- * {"ip":"1.2.3.4",...}; times in UTC ISO 8601, strings escaped. Uses the payload's names
- * and values, also of fields that today's stream no longer knows. */
+/* The row last read (also one refused as ERR_DATA) as JSON text for a person or a dead
+ * letter: {"ip":"1.2.3.4",...}; times in UTC ISO 8601, strings escaped. Uses the
+ * payload's names and values, also of fields that today's stream no longer knows. */
 void record_decoder_append_json(const struct record_decoder *decoder, struct buf *out);
 
 #endif

@@ -22,16 +22,20 @@ enum {
 struct stream_field {
     const char *name;
     enum value_type type;
-    bool required;           /* part of a key, or the time */
-    bool key;                /* entity key or event key: no trailing blank in text */
-    uint32_t characters_max; /* VALUE_TEXT: the narrowest column */
-    int64_t integer_min;     /* VALUE_INTEGER: the narrowest column */
+    bool required; /* part of a key, the time, or feeds a NOT NULL
+                    * column without a default */
+    bool is_time;  /* the observation's time: max_future is for it alone */
+    bool key;      /* entity key or event key: no trailing blank in text */
+    uint32_t
+        characters_max;  /* VALUE_TEXT: the narrowest column; UINT32_MAX: enums only */
+    int64_t integer_min; /* VALUE_INTEGER: the narrowest column */
     uint64_t integer_max;
     bool is_unsigned;
     uint32_t float_bits;
     uint32_t precision;   /* VALUE_TIME: cut to so many digits, the coarsest column */
     bool timestamp_range; /* VALUE_TIME: feeds a TIMESTAMP column */
-    const char *const *members; /* VALUE_TEXT that feeds an enum; NULL: any */
+    const char *const *members; /* VALUE_TEXT that feeds an enum: what all of them allow;
+                                 * NULL: any */
     size_t member_count;
 };
 
@@ -40,7 +44,7 @@ struct stream_column {
     enum column_type type;
     int field; /* index of the field that feeds it, or a negative constant */
     enum merge_rule merge;
-    struct column_spec spec; /* as written: widths, default, nullability */
+    struct column_spec spec; /* as written, with bits filled in; key columns not_null */
     struct value constant;   /* ABSENT where it has none */
     struct value fallback;   /* its default as a value; ABSENT where it has none */
 };
@@ -52,7 +56,7 @@ struct stream_table {
     const struct stream_column *columns; /* without id and without entity_ref */
     size_t column_count;
     const struct index_spec *indexes;
-    size_t index_count;
+    size_t index_count; /* each with its name filled in */
 };
 
 struct stream {
@@ -82,9 +86,10 @@ struct stream {
  * NULL) names the key within the stream, such as "entity.columns[3].merge", so that the
  * caller can name the line. Checked: names are identifiers of at most 64 bytes, types and
  * widths, one value type a field, exactly one entity key, the event key holds the entity
- * key's field, LATEST needs a MAX column of the time field, MIN and MAX on ordered types,
- * at most one COUNT, defaults and constants parse as their type, csv names fields and
- * holds every required one, lanes within bounds. ERR_NOMEM. */
+ * key's field, no floats or bools in keys, LATEST needs a MAX column of the time field
+ * that is not optional, MIN and MAX on numbers and times, at most one COUNT, defaults and
+ * constants parse as their type, csv names fields and holds every required one, lanes and
+ * key lengths within bounds. ERR_NOMEM. */
 enum { STREAM_PATH_MAX = 128 };
 int stream_new(const struct stream_spec *spec, struct stream **out_stream,
                char out_path[STREAM_PATH_MAX], struct err *err);
@@ -122,8 +127,8 @@ bool stream_field_parse(const struct stream_field *field, const struct raw_value
 bool stream_record_check(const struct stream *stream, const struct value *values,
                          struct reject *out_reject);
 
-/* The lane that records with this entity key belong to: XXH3 of the key's bytes over
- * `lanes`; stable for ever, since backlogs on disk depend on it. */
+/* The lane that records with this entity key belong to: XXH3 of the key's canonical text
+ * over `lanes`; stable for ever, since backlogs on disk depend on it. */
 uint32_t stream_lane(const struct stream *stream, const struct value *values);
 
 #endif

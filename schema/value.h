@@ -64,15 +64,20 @@ enum { VALUE_TIME_TEXT = 40 };
 size_t value_format_time(int64_t time_us, int32_t offset_s, uint32_t precision,
                          char out_text[VALUE_TIME_TEXT]);
 
-/* Fixed offset such as "+08:00", "-0330", "Z", "UTC". */
+/* Fixed offset such as "+08:00", "-0330", "+08", "Z", "UTC"; at most 14 hours. */
 bool value_parse_offset(struct slice text, int32_t *out_offset_s);
 
 /* Strict decimal: optional minus, digits, and nothing else (a fraction of zeros and an
  * exponent are not integers here). */
 bool value_parse_integer(struct slice text, bool is_unsigned, int64_t *out_integer);
 
-/* Decimal floating point in full, finite, locale-independent. */
+/* Decimal floating point in full (optional minus, digits, fraction, exponent), finite,
+ * locale-independent. */
 bool value_parse_float(struct slice text, double *out_real);
+
+/* Has the form of a decimal number, whatever its size: tells a number that is out of
+ * range from what is no number. */
+bool value_is_number(struct slice text);
 
 /* Same type and same content. Floats compare by value. */
 bool value_equal(const struct value *a, const struct value *b);
@@ -80,7 +85,9 @@ bool value_equal(const struct value *a, const struct value *b);
 /* -1, 0, 1 for two values of one type (is_unsigned for integers); text bytewise. */
 int value_compare(const struct value *a, const struct value *b, bool is_unsigned);
 
-/* Appends the value as a person reads it. */
+/* Appends the value as a person reads it: a time in UTC as 2026-01-08T01:04:26Z (with 3
+ * or 6 digits of a second where it has them), a float so that it reads back the same, an
+ * integer as signed, ABSENT as nothing. */
 void value_append_text(struct buf *out, const struct value *value);
 
 #endif
