@@ -6,8 +6,8 @@ target_include_directories(holdfast_flags INTERFACE ${PROJECT_SOURCE_DIR})
 target_compile_options(holdfast_flags INTERFACE
     -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes
     -Wformat=2 -Wundef -Wvla -Wswitch-enum
-    # clang's -Wconversion holds it, gcc's doesn't: the same meaning under both.
-    -Wno-sign-conversion
+    # clang's -Wconversion holds these, gcc's doesn't: the same meaning under both.
+    -Wno-sign-conversion -Wno-string-conversion
     $<$<BOOL:${HF_WERROR}>:-Werror>)
 
 set(hf_instrument "")
