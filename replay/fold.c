@@ -34,26 +34,19 @@ static int compare_keys(const struct value *a, const struct value *b, bool is_un
     return value_compare(a, b, is_unsigned);
 }
 
-struct order {
-    const struct stream *stream;
-    const struct apply_record *records;
-};
-
-static int compare_entity(const struct order *order, uint32_t a, uint32_t b)
+int fold_order_keys(const struct stream *stream, const struct value *a,
+                    const struct value *b)
 {
-    int field = order->stream->key_field;
-    return compare_keys(&order->records[a].values[field],
-                        &order->records[b].values[field],
-                        order->stream->fields[field].is_unsigned);
+    return compare_keys(a, b, stream->fields[stream->key_field].is_unsigned);
 }
 
-static int compare_event(const struct order *order, uint32_t a, uint32_t b)
+static int order_events(const struct stream *stream, const struct apply_record *a,
+                        const struct apply_record *b)
 {
-    const struct stream *stream = order->stream;
     for (size_t i = 0; i < stream->event_key_count; i++) {
         const struct stream_column *column = &stream->event.columns[stream->event_key[i]];
-        struct value left = fold_event_value(column, &order->records[a]);
-        struct value right = fold_event_value(column, &order->records[b]);
+        struct value left = fold_event_value(column, a);
+        struct value right = fold_event_value(column, b);
         int compared = compare_keys(&left, &right, column->spec.is_unsigned);
         if (compared) {
             return compared;
@@ -62,13 +55,26 @@ static int compare_event(const struct order *order, uint32_t a, uint32_t b)
     return 0;
 }
 
+int fold_order_records(const struct stream *stream, const struct apply_record *a,
+                       const struct apply_record *b)
+{
+    int field = stream->key_field;
+    int compared = fold_order_keys(stream, &a->values[field], &b->values[field]);
+    return compared ? compared : order_events(stream, a, b);
+}
+
+struct order {
+    const struct stream *stream;
+    const struct apply_record *records;
+};
+
 static int compare_records(const void *left, const void *right, void *context)
 {
     const struct order *order = context;
     uint32_t a = *(const uint32_t *)left;
     uint32_t b = *(const uint32_t *)right;
-    int compared = compare_entity(order, a, b);
-    compared = compared ? compared : compare_event(order, a, b);
+    int compared =
+        fold_order_records(order->stream, &order->records[a], &order->records[b]);
     return compared ? compared : (a > b) - (a < b);
 }
 
@@ -82,14 +88,33 @@ static int compare_first_record(const void *left, const void *right, void *conte
 
 /* ---- Grouping ---------------------------------------------------------------------- */
 
+/* Does sorted[i] begin another entity (and so another event), another event? */
+struct boundary {
+    bool entity;
+    bool event;
+};
+
+static struct boundary boundary_at(const struct order *order, const uint32_t *sorted,
+                                   size_t i)
+{
+    if (i == 0) {
+        return (struct boundary){true, true};
+    }
+    const struct stream *stream = order->stream;
+    const struct apply_record *a = &order->records[sorted[i - 1]];
+    const struct apply_record *b = &order->records[sorted[i]];
+    int field = stream->key_field;
+    bool entity = fold_order_keys(stream, &a->values[field], &b->values[field]) != 0;
+    return (struct boundary){entity, entity || order_events(stream, a, b) != 0};
+}
+
 static void count_groups(const struct order *order, const uint32_t *sorted, size_t count,
                          struct fold *fold)
 {
     for (size_t i = 0; i < count; i++) {
-        bool entity = i == 0 || compare_entity(order, sorted[i - 1], sorted[i]) != 0;
-        bool event = entity || compare_event(order, sorted[i - 1], sorted[i]) != 0;
-        fold->entity_count += entity;
-        fold->event_count += event;
+        struct boundary at = boundary_at(order, sorted, i);
+        fold->entity_count += at.entity;
+        fold->event_count += at.event;
     }
 }
 
@@ -129,14 +154,13 @@ static void group(const struct order *order, const uint32_t *sorted, size_t coun
     size_t events = 0;
     uint32_t *lists = fold->entity_count ? fold->entities[0].events : NULL;
     for (size_t i = 0; i < count; i++) {
-        bool entity = i == 0 || compare_entity(order, sorted[i - 1], sorted[i]) != 0;
-        bool event = entity || compare_event(order, sorted[i - 1], sorted[i]) != 0;
-        if (entity) {
+        struct boundary at = boundary_at(order, sorted, i);
+        if (at.entity) {
             struct fold_entity *made = &fold->entities[entities++];
             made->key = order->records[sorted[i]].values[order->stream->key_field];
             made->events = lists + events;
         }
-        if (event) {
+        if (at.event) {
             fold->events[events++] = (struct fold_event){
                 .record = sorted[i], .entity = (uint32_t)(entities - 1)};
             fold->entities[entities - 1].event_count++;

@@ -47,6 +47,13 @@ int fold_new(const struct stream *stream, const struct apply_record *records,
              size_t count, struct fold *out_fold, struct err *err);
 void fold_free(struct fold *fold);
 
+/* The orders that `entities` and `events` are in: of two entity keys, and of two records
+ * by entity key, then event key. */
+int fold_order_keys(const struct stream *stream, const struct value *a,
+                    const struct value *b);
+int fold_order_records(const struct stream *stream, const struct apply_record *a,
+                       const struct apply_record *b);
+
 /* The value to write into a LATEST column where the locked row's last_seen is
  * `stored_us` (has_stored false: NULL); ABSENT: leave the column alone. */
 struct value fold_entity_latest(const struct fold_entity *entity, size_t column,

@@ -53,7 +53,8 @@ struct sink_ops {
     /* Makes the stream's tables and the ledger where they are missing and examines what
      * is there; to be called once a stream and connection, before anything else.
      * ERR_SCHEMA: differences, all named. ERR_DURABILITY: durability is `require` and
-     * the server does not keep what it commits. `notes` gets what is worth a warning. */
+     * the server does not keep what it commits. `notes` gets what is worth a warning, one
+     * sentence a line. */
     int (*prepare)(struct sink *sink, const struct stream *stream, struct buf *notes,
                    struct err *err);
 
