@@ -1,0 +1,151 @@
+/* One batch into the transaction in hand. Everything that can refuse it is asked before
+ * the first byte is put, so that a refused batch leaves nothing in a transaction that
+ * goes on for others. */
+#include "journal/change.h"
+
+#include "journal/lanes.h"
+
+#include <assert.h>
+
+static const char full_advice[] =
+    "the journal is full; it takes new work again when the database has caught up";
+
+uint64_t append_bytes(const struct journal *journal, const struct journal_append *append)
+{
+    uint64_t page = journal->store.page_size;
+    /* State and lane records are rewritten in place: the reserve covers them. */
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < append->part_count; i++) {
+        const struct journal_part *part = &append->parts[i];
+        bytes += space_of_value(page, FORMAT_HEADER_MAX + part->payload.len);
+        for (size_t k = 0; k < part->dead_count; k++) {
+            bytes +=
+                space_of_value(page, dead_bytes_max(part->stream, &part->dead[k], 1));
+        }
+    }
+    if (append->receipt.scope_key.len) {
+        bytes += space_of_value(page, 2 * JOURNAL_RECEIPT_KEY_MAX + 64) +
+                 space_of_value(page, append->receipt.answer.len + 64);
+    }
+    return bytes;
+}
+
+static int admit(struct change *change, struct journal_append *append)
+{
+    const struct journal *journal = change->journal;
+    uint64_t dead = 0;
+    for (size_t i = 0; i < append->part_count; i++) {
+        const struct journal_part *part = &append->parts[i];
+        dead += dead_bytes_max(part->stream, part->dead, part->dead_count);
+    }
+    if (dead && change->next.dead_bytes + dead > journal->config.dead_letters_max) {
+        return err_set(&append->err, ERR_FULL, 0,
+                       "dead letters take %llu of %llu bytes: no room for more; look at "
+                       "`holdfast deadletter ls`, then retry or purge them",
+                       (unsigned long long)change->next.dead_bytes,
+                       (unsigned long long)journal->config.dead_letters_max);
+    }
+    uint64_t bytes = append_bytes(journal, append);
+    if (bytes > change->intake_left) {
+        change->refused = true;
+        return err_set(&append->err, ERR_FULL, 0, "%s", full_advice);
+    }
+    change->intake_left -= bytes;
+    change->appended_bytes += bytes;
+    return ERR_OK;
+}
+
+static int put_dead(struct change *change, const struct journal_part *part, uint64_t seq,
+                    struct err *err)
+{
+    struct dead_origin origin = {.seq = seq,
+                                 .stream = part->stream,
+                                 .lane = part->lane,
+                                 .state = JOURNAL_DEAD_KEPT,
+                                 .at_intake = true};
+    int rc = ERR_OK;
+    for (size_t i = 0; i < part->dead_count && !rc; i++) {
+        rc = dead_put(change, &origin, &part->dead[i], err);
+    }
+    return rc;
+}
+
+static int put_entry(struct change *change, const struct journal_part *part,
+                     struct entry_header *header, struct err *err)
+{
+    uint64_t seq = header->seq;
+    MDB_val key = {sizeof seq, &seq};
+    MDB_val data = {format_header_len(strlen(header->stream)) + part->payload.len, NULL};
+    int rc = mdb_put(change->txn, change->journal->store.entries, &key, &data,
+                     MDB_APPEND | MDB_RESERVE);
+    change->dirty = true;
+    if (rc) {
+        return store_error(err, rc, "cannot write an entry");
+    }
+    format_entry_encode(header, part->payload, data.mv_data);
+    return ERR_OK;
+}
+
+static int append_part(struct change *change, const struct journal_append *append,
+                       const struct journal_part *part, struct err *err)
+{
+    struct lane *lane = NULL;
+    int rc = lanes_find_or_add(change->journal, part->stream, part->lane, &lane, err);
+    if (rc) {
+        return rc;
+    }
+    change_touch(change, lane);
+    struct entry_header header = {
+        .state = JOURNAL_ENTRY_FULL,
+        .seq = change->next.next_seq,
+        .batch_seq = append->first_seq,
+        .batch_entries = (uint32_t)append->part_count,
+        .records = part->records,
+        .accepted = part->records,
+        .running = lane->next.running + part->records,
+        .received_at_us = append->received_at_us,
+        .lane = part->lane,
+        .previous = lane->next.last,
+    };
+    strcpy(header.stream, lane->stream);
+    rc = put_entry(change, part, &header, err);
+    if (!rc) {
+        rc = put_dead(change, part, header.seq, err);
+    }
+    if (rc) {
+        return rc;
+    }
+    lane->next_exists = true;
+    lane->next.last.seq = header.seq;
+    memcpy(lane->next.last.sum, header.sum, JOURNAL_SUM_LEN);
+    lane->next.running = header.running;
+    lane->next.rejected += part->dead_count;
+    lane->first_new = lane->first_new ? lane->first_new : header.seq;
+    change->next.next_seq++;
+    change->next.records += part->records;
+    return ERR_OK;
+}
+
+int change_append(struct change *change, struct journal_append *append, struct err *err)
+{
+    append->err.code = ERR_OK;
+    append->err.message[0] = '\0';
+    append->outcome = JOURNAL_APPENDED;
+    bool decided = false;
+    int rc = receipts_look_up(change, append, &decided, err);
+    if (rc || decided) {
+        return rc;
+    }
+    if (admit(change, append)) {
+        return ERR_OK;
+    }
+    append->first_seq = change->next.next_seq;
+    for (size_t i = 0; i < append->part_count && !rc; i++) {
+        rc = append_part(change, append, &append->parts[i], err);
+    }
+    if (!rc) {
+        rc = receipts_put(change, append, err);
+    }
+    change->appended += !rc;
+    return rc;
+}

@@ -1,0 +1,73 @@
+/* journal/change.h: one write transaction and the state that it will leave. Only on the
+ * writer's thread. What is in memory changes only after the commit has returned; an
+ * aborted change leaves no trace. */
+#ifndef HOLDFAST_JOURNAL_CHANGE_H
+#define HOLDFAST_JOURNAL_CHANGE_H
+
+#include "journal/handle.h"
+
+struct change {
+    struct journal *journal;
+    MDB_txn *txn;
+    struct format_state next;
+    struct lane *touched;
+    int64_t now_us; /* wall */
+    int64_t steady_us;
+    uint64_t intake_left; /* bytes that may still be appended */
+    uint64_t appended_bytes;
+    uint64_t appended;
+    uint64_t freed_bytes; /* by expiry */
+    bool refused;         /* an append found no room */
+    bool dirty;           /* there is something to commit */
+};
+
+/* The codes that these return make the transaction unusable: ERR_FULL (MDB_MAP_FULL:
+ * abort and try smaller), anything else is final. */
+int change_begin(struct journal *journal, struct change *change, struct err *err);
+void change_abort(struct change *change);
+
+/* Writes records of lanes and state, and commits. After ERR_OK memory agrees with the
+ * disk. *out_unknown: the failure came from the commit itself, so nobody knows what the
+ * disk holds. */
+int change_commit(struct change *change, bool *out_unknown, struct err *err);
+
+void change_touch(struct change *change, struct lane *lane);
+
+int change_put(struct change *change, MDB_dbi dbi, struct slice key, struct slice value,
+               unsigned flags, struct err *err);
+/* ERR_NOT_FOUND is no failure of the transaction. */
+int change_get(struct change *change, MDB_dbi dbi, struct slice key,
+               struct slice *out_value, struct err *err);
+int change_delete(struct change *change, MDB_dbi dbi, struct slice key, struct err *err);
+
+/* One batch (append.c). A refusal (ERR_FULL, ERR_KEY_REUSED ...) is in append->err with
+ * ERR_OK returned. */
+int change_append(struct change *change, struct journal_append *append, struct err *err);
+
+/* What the batch adds in bytes of pages, at most. */
+uint64_t append_bytes(const struct journal *journal, const struct journal_append *append);
+
+/* Receipts (receipts.c). */
+int receipts_look_up(struct change *change, struct journal_append *append,
+                     bool *out_decided, struct err *err);
+int receipts_put(struct change *change, const struct journal_append *append,
+                 struct err *err);
+int receipts_expire(struct change *change, struct err *err);
+
+/* Dead letters (deadletters.c). */
+struct dead_origin {
+    uint64_t seq;
+    const char *stream;
+    uint32_t lane;
+    enum journal_dead_state state;
+    bool at_intake;
+};
+uint64_t dead_bytes_max(const char *stream, const struct journal_dead_letter *letters,
+                        size_t count);
+int dead_put(struct change *change, const struct dead_origin *origin,
+             const struct journal_dead_letter *letter, struct err *err);
+
+/* Entries whose time is over, or that intake needs the room of (expiry.c). */
+int expiry_run(struct change *change, bool room_needed, struct err *err);
+
+#endif

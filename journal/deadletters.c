@@ -1,0 +1,295 @@
+#include "journal/change.h"
+
+#include "journal/lanes.h"
+
+#include <stdlib.h>
+
+static size_t cut(const char *text)
+{
+    size_t len = strlen(text);
+    return len > FORMAT_FIELD_MAX ? FORMAT_FIELD_MAX : len;
+}
+
+uint64_t dead_bytes_max(const char *stream, const struct journal_dead_letter *letters,
+                        size_t count)
+{
+    /* key, fixed fields, five lengths, seal */
+    enum { FIXED = FORMAT_DEAD_KEY_LEN + 23 + 4 * 2 + 10 + 8 };
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < count; i++) {
+        const struct journal_dead_letter *letter = &letters[i];
+        bytes += FIXED + strlen(stream) + cut(letter->reason) + cut(letter->field) +
+                 cut(letter->detail) + letter->bytes.len;
+    }
+    return bytes;
+}
+
+int dead_put(struct change *change, const struct dead_origin *origin,
+             const struct journal_dead_letter *letter, struct err *err)
+{
+    struct journal *journal = change->journal;
+    uint8_t key[FORMAT_DEAD_KEY_LEN];
+    struct format_dead dead = {.state = origin->state,
+                               .at_intake = origin->at_intake,
+                               .lane = origin->lane,
+                               .at_us = letter->at_us,
+                               .stream = slice_text(origin->stream),
+                               .reason = slice_text(letter->reason),
+                               .field = slice_text(letter->field),
+                               .detail = slice_text(letter->detail),
+                               .bytes = letter->bytes};
+    buf_clear(&journal->scratch);
+    format_dead_encode(&journal->scratch, &dead);
+    if (journal->scratch.failed) {
+        return err_set(err, ERR_NOMEM, 0, "out of memory");
+    }
+    format_dead_key(key, origin->seq, letter->index);
+    struct err there;
+    int rc = change_put(change, journal->store.dead, slice_of(key, sizeof key),
+                        buf_slice(&journal->scratch), MDB_NOOVERWRITE, &there);
+    if (rc == ERR_KEY_REUSED) {
+        return ERR_OK; /* kept as it is */
+    }
+    if (rc) {
+        return err_set(err, there.code, there.sys, "%s", there.message);
+    }
+    change->next.dead_bytes += sizeof key + journal->scratch.len;
+    change->next.dead_kept += origin->state == JOURNAL_DEAD_KEPT;
+    return ERR_OK;
+}
+
+/* ---- Made when an entry is applied ----------------------------------------------- */
+
+struct addition {
+    uint64_t seq;
+    enum journal_dead_state state;
+    const struct journal_dead_letter *letters;
+    size_t count;
+};
+
+static int apply_addition(struct change *change, struct operation *operation,
+                          struct err *err)
+{
+    const struct addition *addition = operation->context;
+    struct journal *journal = change->journal;
+    uint64_t seq = addition->seq;
+    MDB_val key = {sizeof seq, &seq};
+    MDB_val value;
+    int rc = mdb_get(change->txn, journal->store.entries, &key, &value);
+    if (rc == MDB_NOTFOUND) {
+        return err_set(&operation->err, ERR_NOT_FOUND, 0,
+                       "entry %llu is not in the journal", (unsigned long long)seq),
+               0;
+    }
+    if (rc) {
+        return store_error(err, rc, "cannot read an entry");
+    }
+    struct entry_header header;
+    rc = format_entry_decode(store_slice(value), &header, err);
+    if (rc) {
+        return rc;
+    }
+    uint64_t bytes = dead_bytes_max(header.stream, addition->letters, addition->count);
+    if (change->next.dead_bytes + bytes > journal->config.dead_letters_max) {
+        err_set(&operation->err, ERR_FULL, 0,
+                "dead letters take %llu of %llu bytes: no room for more; look at "
+                "`holdfast deadletter ls`, then retry or purge them",
+                (unsigned long long)change->next.dead_bytes,
+                (unsigned long long)journal->config.dead_letters_max);
+        return ERR_OK;
+    }
+    struct dead_origin origin = {.seq = seq,
+                                 .stream = header.stream,
+                                 .lane = header.lane,
+                                 .state = addition->state,
+                                 .at_intake = false};
+    for (size_t i = 0; i < addition->count && !rc; i++) {
+        rc = dead_put(change, &origin, &addition->letters[i], err);
+    }
+    return rc;
+}
+
+static int add(struct journal *journal, const struct addition *addition, struct err *err)
+{
+    int rc = handle_check_writable(journal, err);
+    if (rc || !addition->count) {
+        return rc;
+    }
+    struct addition copy = *addition;
+    struct operation operation = {.apply = apply_addition, .context = &copy};
+    return handle_run(journal, &operation, err);
+}
+
+int journal_dead_letters_add(struct journal *journal, uint64_t seq,
+                             const struct journal_dead_letter *dead, size_t count,
+                             struct err *err)
+{
+    struct addition addition = {seq, JOURNAL_DEAD_KEPT, dead, count};
+    return add(journal, &addition, err);
+}
+
+int journal_conflicts_add(struct journal *journal, uint64_t seq,
+                          const struct journal_dead_letter *dead, size_t count,
+                          struct err *err)
+{
+    struct addition addition = {seq, JOURNAL_DEAD_CONFLICT, dead, count};
+    return add(journal, &addition, err);
+}
+
+/* ---- Visiting -------------------------------------------------------------------- */
+
+/* A bite: keys and values copied out, so that the visitor runs outside a transaction. */
+struct bite {
+    struct buf bytes;
+    size_t count;
+    bool more;
+    uint8_t next_key[FORMAT_DEAD_KEY_LEN];
+    struct {
+        size_t at;
+        size_t len;
+        uint64_t seq;
+        uint32_t index;
+    } items[64];
+};
+
+static int take(struct bite *bite, MDB_val key, MDB_val value, struct err *err)
+{
+    size_t i = bite->count;
+    int rc = format_dead_key_decode(store_slice(key), &bite->items[i].seq,
+                                    &bite->items[i].index, err);
+    if (rc) {
+        return rc;
+    }
+    bite->items[i].at = bite->bytes.len;
+    bite->items[i].len = value.mv_size;
+    if (!buf_append_slice(&bite->bytes, store_slice(value))) {
+        return err_set(err, ERR_NOMEM, 0, "out of memory");
+    }
+    bite->count++;
+    return ERR_OK;
+}
+
+static bool is_full(const struct bite *bite)
+{
+    enum { BYTES = 4 << 20 };
+    return bite->count == sizeof bite->items / sizeof *bite->items ||
+           bite->bytes.len >= BYTES;
+}
+
+static int fill(struct bite *bite, MDB_cursor *cursor, uint64_t to_seq, struct err *err)
+{
+    MDB_val key = store_val(slice_of(bite->next_key, sizeof bite->next_key));
+    MDB_val value;
+    int found = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
+    while (!found) {
+        uint64_t seq = 0;
+        uint32_t index = 0;
+        int rc = format_dead_key_decode(store_slice(key), &seq, &index, err);
+        if (rc || seq > to_seq) {
+            return rc;
+        }
+        if (is_full(bite)) {
+            memcpy(bite->next_key, key.mv_data, sizeof bite->next_key);
+            bite->more = true;
+            return ERR_OK;
+        }
+        rc = take(bite, key, value, err);
+        if (rc) {
+            return rc;
+        }
+        found = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
+    }
+    return found == MDB_NOTFOUND ? ERR_OK
+                                 : store_error(err, found, "cannot read dead letters");
+}
+
+static int fetch(struct journal *journal, struct bite *bite, uint64_t to_seq,
+                 struct err *err)
+{
+    MDB_txn *txn = NULL;
+    MDB_cursor *cursor = NULL;
+    buf_clear(&bite->bytes);
+    bite->count = 0;
+    bite->more = false;
+    int rc = store_read_begin(&journal->store, &txn, err);
+    if (rc) {
+        return rc;
+    }
+    int opened = mdb_cursor_open(txn, journal->store.dead, &cursor);
+    if (opened) {
+        rc = store_error(err, opened, "cannot read dead letters");
+    } else {
+        rc = fill(bite, cursor, to_seq, err);
+        mdb_cursor_close(cursor);
+    }
+    mdb_txn_abort(txn);
+    return rc;
+}
+
+static void terminate(char out[FORMAT_FIELD_MAX + 1], struct slice text)
+{
+    size_t len = text.len > FORMAT_FIELD_MAX ? FORMAT_FIELD_MAX : text.len;
+    if (len) {
+        memcpy(out, text.data, len);
+    }
+    out[len] = '\0';
+}
+
+static int show(const struct bite *bite, size_t i,
+                bool (*visit)(const struct journal_dead_entry *entry, void *context),
+                void *context, bool *out_go_on, struct err *err)
+{
+    struct format_dead dead;
+    int rc = format_dead_decode(
+        slice_of(bite->bytes.data + bite->items[i].at, bite->items[i].len), &dead, err);
+    if (rc) {
+        return err_wrap(err, "dead letter %llu/%u",
+                        (unsigned long long)bite->items[i].seq, bite->items[i].index);
+    }
+    char reason[FORMAT_FIELD_MAX + 1];
+    char field[FORMAT_FIELD_MAX + 1];
+    char detail[FORMAT_FIELD_MAX + 1];
+    terminate(reason, dead.reason);
+    terminate(field, dead.field);
+    terminate(detail, dead.detail);
+    struct journal_dead_entry entry = {
+        .seq = bite->items[i].seq,
+        .lane = dead.lane,
+        .state = dead.state,
+        .retried_seq = dead.retried_seq,
+        .at_intake = dead.at_intake,
+        .letter = {.index = bite->items[i].index,
+                   .at_us = dead.at_us,
+                   .reason = reason,
+                   .field = field,
+                   .detail = detail,
+                   .bytes = dead.bytes},
+    };
+    memcpy(entry.stream, dead.stream.data, dead.stream.len);
+    *out_go_on = visit(&entry, context);
+    return ERR_OK;
+}
+
+int journal_dead_letters_visit(struct journal *journal, uint64_t from_seq,
+                               uint64_t to_seq,
+                               bool (*visit)(const struct journal_dead_entry *entry,
+                                             void *context),
+                               void *context, struct err *err)
+{
+    struct bite *bite = calloc(1, sizeof *bite);
+    if (!bite) {
+        return err_set(err, ERR_NOMEM, 0, "out of memory");
+    }
+    format_dead_key(bite->next_key, from_seq, 0);
+    bool go_on = true;
+    int rc;
+    do {
+        rc = fetch(journal, bite, to_seq, err);
+        for (size_t i = 0; i < bite->count && !rc && go_on; i++) {
+            rc = show(bite, i, visit, context, &go_on, err);
+        }
+    } while (!rc && go_on && bite->more);
+    buf_free(&bite->bytes);
+    free(bite);
+    return rc;
+}

@@ -1,0 +1,202 @@
+/* Which entries leave, and when.
+ *
+ * An entry may leave when it is applied (at or below its lane's done mark) and its lane
+ * has a ledger position confirmed on the present connection. It leaves when its `retain`
+ * is over, or earlier when intake needs the room, oldest first.
+ *
+ * Entries are deleted only as a prefix of seq, so that a hole is always damage. One
+ * stopped lane must not pin the room of all others, though: behind the first entry that
+ * has to stay, a sweep replaces those that may leave by stubs (their headers), which go
+ * when the prefix reaches them. The sweep goes on over several commits, since each commit
+ * visits and frees a bounded amount.
+ *
+ * Pages freed by a transaction come back to LMDB two transactions later: whoever needs
+ * the room at once commits more than once (see writer.c).
+ */
+#include "journal/change.h"
+
+#include "journal/lanes.h"
+
+enum {
+    ENTRIES_AT_LEAST = 256,
+    HEADERS_MAX = 1024,
+    SWEEP_EVERY_US = 60 * 1000 * 1000,
+};
+
+static const uint64_t bytes_at_least = 16ULL << 20;
+
+struct pass {
+    struct change *change;
+    MDB_cursor *cursor;
+    uint64_t room_target; /* bytes wanted though their time is not over */
+    uint64_t entries_left;
+    uint64_t bytes_left;
+    unsigned headers_left;
+};
+
+enum verdict { STAYS, IS_YOUNG, LEAVES };
+
+static enum verdict judge(const struct pass *pass, const struct entry_header *header)
+{
+    const struct change *change = pass->change;
+    const struct journal *journal = change->journal;
+    const struct lane *lane = lanes_find(journal, header->stream, header->lane);
+    if (!lane || !lane->expirable || header->seq > lane->next.done.seq) {
+        return STAYS;
+    }
+    bool aged = change->now_us - header->received_at_us > journal->config.retain_us;
+    bool wanted = change->freed_bytes < pass->room_target;
+    /* A stub holds nothing that could be retained. */
+    return aged || wanted || header->state != JOURNAL_ENTRY_FULL ? LEAVES : IS_YOUNG;
+}
+
+static bool has_budget(const struct pass *pass)
+{
+    return pass->entries_left && pass->bytes_left;
+}
+
+static void spend(struct pass *pass, uint64_t bytes)
+{
+    pass->entries_left--;
+    pass->bytes_left -= bytes < pass->bytes_left ? bytes : pass->bytes_left;
+    pass->change->freed_bytes += bytes;
+    pass->change->dirty = true;
+}
+
+static int read_header(struct pass *pass, MDB_val *key, MDB_cursor_op op,
+                       struct entry_header *out_header, uint64_t *out_len,
+                       bool *out_found, struct err *err)
+{
+    MDB_val value;
+    int rc = mdb_cursor_get(pass->cursor, key, &value, op);
+    *out_found = rc == 0;
+    if (rc == MDB_NOTFOUND) {
+        return ERR_OK;
+    }
+    if (rc) {
+        return store_error(err, rc, "cannot read entries");
+    }
+    *out_len = value.mv_size;
+    rc = format_entry_decode(store_slice(value), out_header, err);
+    return rc ? err_wrap(err, "expiring the oldest entries") : ERR_OK;
+}
+
+/* Deletes from the front. *out_blocked_seq: the entry that has to stay; 0: none, or one
+ * that is only young. */
+static int delete_prefix(struct pass *pass, uint64_t *out_blocked_seq, struct err *err)
+{
+    *out_blocked_seq = 0;
+    while (has_budget(pass)) {
+        MDB_val key;
+        struct entry_header header;
+        uint64_t len = 0;
+        bool found = false;
+        int rc = read_header(pass, &key, MDB_FIRST, &header, &len, &found, err);
+        if (rc || !found) {
+            return rc;
+        }
+        enum verdict verdict = judge(pass, &header);
+        if (verdict != LEAVES) {
+            *out_blocked_seq = verdict == STAYS ? header.seq : 0;
+            return ERR_OK;
+        }
+        rc = mdb_cursor_del(pass->cursor, 0);
+        if (rc) {
+            return store_error(err, rc, "cannot delete an entry");
+        }
+        spend(pass, len);
+    }
+    return ERR_OK;
+}
+
+static int replace_by_stub(struct pass *pass, struct entry_header *header, uint64_t len,
+                           struct err *err)
+{
+    uint8_t stub[FORMAT_HEADER_MAX];
+    header->state = JOURNAL_ENTRY_EXPIRED;
+    size_t stub_len = format_stub_encode(header, stub);
+    uint64_t seq = header->seq;
+    int rc = change_put(pass->change, pass->change->journal->store.entries,
+                        slice_of(&seq, sizeof seq), slice_of(stub, stub_len), 0, err);
+    if (!rc) {
+        spend(pass, len - stub_len);
+    }
+    return rc;
+}
+
+/* One entry of the sweep; *out_ended: nothing more to be found. */
+static int sweep_one(struct pass *pass, bool *out_ended, struct err *err)
+{
+    struct expiry_state *expiry = &pass->change->journal->expiry;
+    uint64_t seq = expiry->sweep_seq;
+    MDB_val key = {sizeof seq, &seq};
+    struct entry_header header;
+    uint64_t len = 0;
+    bool found = false;
+    int rc = read_header(pass, &key, MDB_SET_RANGE, &header, &len, &found, err);
+    *out_ended = !found;
+    if (rc || !found) {
+        return rc;
+    }
+    pass->headers_left--;
+    enum verdict verdict = judge(pass, &header);
+    if (verdict == IS_YOUNG) {
+        *out_ended = true;
+        return ERR_OK;
+    }
+    expiry->sweep_seq = header.seq + 1;
+    bool holds = header.state == JOURNAL_ENTRY_FULL && header.payload_len > 0;
+    return verdict == LEAVES && holds ? replace_by_stub(pass, &header, len, err) : ERR_OK;
+}
+
+static int sweep(struct pass *pass, uint64_t blocked_seq, struct err *err)
+{
+    struct change *change = pass->change;
+    struct expiry_state *expiry = &change->journal->expiry;
+    bool due = change->steady_us >= expiry->next_full_us ||
+               (pass->room_target && !expiry->exhausted);
+    if (!expiry->sweep_seq && !due) {
+        return ERR_OK;
+    }
+    if (!expiry->sweep_seq) {
+        expiry->next_full_us = change->steady_us + SWEEP_EVERY_US;
+    }
+    if (expiry->sweep_seq <= blocked_seq) {
+        expiry->sweep_seq = blocked_seq + 1;
+    }
+    bool ended = false;
+    int rc = ERR_OK;
+    while (!rc && !ended && has_budget(pass) && pass->headers_left) {
+        rc = sweep_one(pass, &ended, err);
+    }
+    if (ended) {
+        expiry->sweep_seq = 0;
+        expiry->exhausted = true;
+    }
+    return rc;
+}
+
+int expiry_run(struct change *change, bool room_needed, struct err *err)
+{
+    struct journal *journal = change->journal;
+    struct pass pass = {
+        .change = change,
+        .entries_left = ENTRIES_AT_LEAST + 2 * change->appended,
+        .bytes_left = bytes_at_least + 2 * change->appended_bytes,
+        .headers_left = HEADERS_MAX,
+    };
+    if (room_needed) {
+        pass.room_target = journal->reserve_bytes + 2 * change->appended_bytes;
+    }
+    int rc = mdb_cursor_open(change->txn, journal->store.entries, &pass.cursor);
+    if (rc) {
+        return store_error(err, rc, "cannot read entries");
+    }
+    uint64_t blocked_seq = 0;
+    rc = delete_prefix(&pass, &blocked_seq, err);
+    if (!rc && blocked_seq) {
+        rc = sweep(&pass, blocked_seq, err);
+    }
+    mdb_cursor_close(pass.cursor);
+    return rc ? rc : receipts_expire(change, err);
+}

@@ -1,0 +1,183 @@
+/* Done marks and ledger positions: is a position (seq and sum) one of this lane of this
+ * journal, and how many records does it stand for?
+ *
+ * The entry itself tells, while it is retained. After that the lane's record knows the
+ * newest entry and the done mark, and the lane's next entry names the one before it.
+ */
+#include "journal/change.h"
+#include "journal/lanes.h"
+#include "journal/reading.h"
+
+static int differs(const char *stream, uint32_t lane, uint64_t seq, const char *why,
+                   struct err *err)
+{
+    return err_set(err, ERR_IDENTITY, 0,
+                   "stream %s lane %u: position %llu %s: this journal was restored or "
+                   "copied, or belongs to another database",
+                   stream, lane, (unsigned long long)seq, why);
+}
+
+static int compare(const char *stream, uint32_t lane,
+                   const struct journal_position *wanted, const uint8_t *sum,
+                   struct err *err)
+{
+    if (memcmp(wanted->sum, sum, JOURNAL_SUM_LEN) != 0) {
+        return differs(stream, lane, wanted->seq, "has another checksum here", err);
+    }
+    return ERR_OK;
+}
+
+/* From the entries that are there. */
+static int resolve_by_entries(struct journal *journal, const char *stream, uint32_t lane,
+                              const struct journal_position *wanted,
+                              uint64_t *out_running, struct err *err)
+{
+    struct scan scan = scan_from(journal, wanted->seq);
+    struct entry_header header;
+    struct slice value;
+    bool found = false;
+    int rc = scan_next_of_lane(&scan, stream, lane, &header, &value, &found, err);
+    scan_end(&scan);
+    if (rc) {
+        return rc;
+    }
+    if (found && header.seq == wanted->seq) {
+        *out_running = header.running;
+        return compare(stream, lane, wanted, header.sum, err);
+    }
+    if (found && header.previous.seq == wanted->seq) {
+        *out_running = header.running - header.accepted;
+        return compare(stream, lane, wanted, header.previous.sum, err);
+    }
+    if (found && header.previous.seq < wanted->seq) {
+        return differs(stream, lane, wanted->seq, "is not an entry of this lane", err);
+    }
+    return err_set(err, ERR_GAP, 0,
+                   "stream %s lane %u: entry %llu is no longer retained, so that its "
+                   "checksum can't be compared",
+                   stream, lane, (unsigned long long)wanted->seq);
+}
+
+static int resolve(struct journal *journal, const char *stream, uint32_t lane,
+                   const struct journal_position *wanted, uint64_t *out_running,
+                   struct err *err)
+{
+    if (wanted->seq == 0) {
+        *out_running = 0;
+        return ERR_OK;
+    }
+    int rc = lanes_refresh(journal, err);
+    if (rc) {
+        return rc;
+    }
+    pthread_mutex_lock(&journal->lock);
+    const struct lane *found = lanes_find(journal, stream, lane);
+    struct format_lane record = {0};
+    if (found && found->exists) {
+        record = found->record;
+    }
+    pthread_mutex_unlock(&journal->lock);
+    if (wanted->seq > record.last.seq) {
+        return differs(stream, lane, wanted->seq, "is beyond the lane's end", err);
+    }
+    if (wanted->seq == record.last.seq) {
+        *out_running = record.running;
+        return compare(stream, lane, wanted, record.last.sum, err);
+    }
+    if (wanted->seq == record.done.seq) {
+        *out_running = record.done_running;
+        return compare(stream, lane, wanted, record.done.sum, err);
+    }
+    return resolve_by_entries(journal, stream, lane, wanted, out_running, err);
+}
+
+int journal_check_position(struct journal *journal, const char *stream, uint32_t lane,
+                           const struct journal_position *position, struct err *err)
+{
+    uint64_t running = 0;
+    return resolve(journal, stream, lane, position, &running, err);
+}
+
+static bool set_mark(struct journal *journal, struct lane *lane,
+                     const struct journal_position *done, uint64_t running)
+{
+    if (done->seq <= lane->record.done.seq) {
+        return false;
+    }
+    lane->record.done = *done;
+    lane->record.done_running = running;
+    lane->mark_dirty = true;
+    journal->lanes_moved = true;
+    if (journal->marks_dirty) {
+        return false;
+    }
+    journal->marks_dirty = true;
+    journal->marks_since_us = clock_steady_us(journal->config.clock);
+    return journal->waiting;
+}
+
+int journal_mark_done(struct journal *journal, const char *stream, uint32_t lane,
+                      const struct journal_position *done, struct err *err)
+{
+    int rc = handle_check_writable(journal, err);
+    if (rc) {
+        return rc;
+    }
+    uint64_t running = 0;
+    struct err problem;
+    rc = resolve(journal, stream, lane, done, &running, &problem);
+    if (rc && rc != ERR_GAP) {
+        return err_set(err, problem.code, problem.sys, "%s", problem.message);
+    }
+    pthread_mutex_lock(&journal->lock);
+    struct lane *found = lanes_find(journal, stream, lane);
+    int alive = handle_check_alive(journal, err);
+    /* A position that can't be told any more lies below the done mark: nothing expires
+     * above it. */
+    if (!alive && !rc && found && set_mark(journal, found, done, running)) {
+        pthread_cond_signal(&journal->work);
+    }
+    pthread_mutex_unlock(&journal->lock);
+    return alive;
+}
+
+/* ---- Rewinding ------------------------------------------------------------------- */
+
+struct rewinding {
+    const char *stream;
+    uint32_t lane;
+    struct journal_position position;
+    uint64_t running;
+};
+
+static int apply_rewind(struct change *change, struct operation *operation,
+                        struct err *err)
+{
+    const struct rewinding *rewinding = operation->context;
+    struct lane *lane = lanes_find(change->journal, rewinding->stream, rewinding->lane);
+    if (!lane) {
+        return err_set(err, ERR_NOT_FOUND, 0, "stream %s has no lane %u in the journal",
+                       rewinding->stream, rewinding->lane);
+    }
+    change_touch(change, lane);
+    lane->next.done = rewinding->position;
+    lane->next.done_running = rewinding->running;
+    lane->rewound = true;
+    return ERR_OK;
+}
+
+int journal_rewind(struct journal *journal, const char *stream, uint32_t lane,
+                   const struct journal_position *position, struct err *err)
+{
+    int rc = handle_check_writable(journal, err);
+    if (rc) {
+        return rc;
+    }
+    struct rewinding rewinding = {.stream = stream, .lane = lane, .position = *position};
+    rc = resolve(journal, stream, lane, position, &rewinding.running, err);
+    if (rc) {
+        return rc;
+    }
+    struct operation operation = {.apply = apply_rewind, .context = &rewinding};
+    return handle_run(journal, &operation, err);
+}

@@ -1,0 +1,488 @@
+#include "journal/store.h"
+
+#include "journal/store_create.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { SMALLEST_FILE = 2 * 4096, OPEN_MAX = 64 };
+
+static const char advice[] = "nothing was changed; keep the directory and see `holdfast "
+                             "journal verify` and `journal repair`";
+
+int store_error(struct err *err, int rc, const char *what)
+{
+    enum err_code code = ERR_IO;
+    switch (rc) {
+    case MDB_MAP_FULL:
+        code = ERR_FULL;
+        break;
+    case MDB_CORRUPTED:
+    case MDB_PAGE_NOTFOUND:
+    case MDB_INVALID:
+    case MDB_BAD_TXN:
+        code = ERR_CORRUPT;
+        break;
+    case MDB_VERSION_MISMATCH:
+        code = ERR_VERSION;
+        break;
+    case ENOMEM:
+        code = ERR_NOMEM;
+        break;
+    default:
+        break;
+    }
+    return err_set(err, code, rc > 0 ? rc : 0, "%s: %s", what, mdb_strerror(rc));
+}
+
+/* ---- Open journals of this process ----------------------------------------------- */
+
+/* LMDB's locks are lost for the whole process when one of two handles to the same lock
+ * file is closed, so a second handle is refused here. A forked child starts afresh. */
+static struct {
+    pthread_mutex_t lock;
+    pid_t pid;
+    struct {
+        dev_t device;
+        ino_t inode;
+        bool used;
+    } items[OPEN_MAX];
+} registry = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static size_t registry_slot(const struct stat *about, bool *out_taken)
+{
+    size_t slot = OPEN_MAX;
+    *out_taken = false;
+    for (size_t i = 0; i < OPEN_MAX; i++) {
+        if (!registry.items[i].used) {
+            slot = i;
+        } else if (registry.items[i].device == about->st_dev &&
+                   registry.items[i].inode == about->st_ino) {
+            *out_taken = true;
+        }
+    }
+    return slot;
+}
+
+static int registry_add(struct store *store, struct err *err)
+{
+    struct stat about;
+    if (stat(store->path, &about)) {
+        return err_set_errno(err, ERR_IO, errno, "cannot look at %s", store->path);
+    }
+    bool taken = false;
+    pthread_mutex_lock(&registry.lock);
+    if (registry.pid != getpid()) {
+        memset(registry.items, 0, sizeof registry.items);
+        registry.pid = getpid();
+    }
+    size_t slot = registry_slot(&about, &taken);
+    if (!taken && slot < OPEN_MAX) {
+        registry.items[slot].used = true;
+        registry.items[slot].device = about.st_dev;
+        registry.items[slot].inode = about.st_ino;
+        store->registered = slot + 1;
+    }
+    pthread_mutex_unlock(&registry.lock);
+    if (taken) {
+        return err_set(err, ERR_LOCKED, 0, "%s is open in this process (pid %ld) already",
+                       store->path, (long)getpid());
+    }
+    if (slot == OPEN_MAX) {
+        return err_set(err, ERR_LOCKED, 0, "too many journals are open in this process");
+    }
+    return ERR_OK;
+}
+
+static void registry_remove(struct store *store)
+{
+    if (!store->registered) {
+        return;
+    }
+    pthread_mutex_lock(&registry.lock);
+    if (registry.pid == getpid()) {
+        registry.items[store->registered - 1].used = false;
+    }
+    pthread_mutex_unlock(&registry.lock);
+    store->registered = 0;
+}
+
+/* ---- The directory --------------------------------------------------------------- */
+
+enum directory_state { DIRECTORY_MISSING, DIRECTORY_EMPTY, DIRECTORY_USED };
+
+static int look_at_directory(const char *path, enum directory_state *out_state,
+                             struct err *err)
+{
+    DIR *dir = opendir(path);
+    if (!dir && errno == ENOENT) {
+        *out_state = DIRECTORY_MISSING;
+        return ERR_OK;
+    }
+    if (!dir) {
+        return err_set_errno(err, ERR_IO, errno, "cannot open the journal's directory %s",
+                             path);
+    }
+    *out_state = DIRECTORY_EMPTY;
+    struct dirent *item;
+    while ((item = readdir(dir)) != NULL) {
+        if (strcmp(item->d_name, ".") != 0 && strcmp(item->d_name, "..") != 0) {
+            *out_state = DIRECTORY_USED;
+        }
+    }
+    (void)closedir(dir);
+    return ERR_OK;
+}
+
+/* Opens <path>/<name>; -1 with errno. */
+static int open_within(const char *path, const char *name, int flags)
+{
+    int directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (directory < 0) {
+        return -1;
+    }
+    int fd = openat(directory, name, flags | O_CLOEXEC, 0600);
+    int failed = errno;
+    (void)close(directory);
+    errno = failed;
+    return fd;
+}
+
+static int read_sentinel(struct store *store, struct err *err)
+{
+    int fd = open_within(store->path, "journal.id", O_RDONLY);
+    if (fd < 0 && errno == ENOENT) {
+        int data = open_within(store->path, "data.mdb", O_RDONLY);
+        if (data < 0) {
+            return err_set(
+                err, ERR_NOT_FOUND, 0,
+                "%s holds other files and no journal: name a directory that is "
+                "empty or doesn't exist yet",
+                store->path);
+        }
+        (void)close(data);
+        return err_set(err, ERR_CORRUPT, 0,
+                       "%s/journal.id is missing beside data.mdb; %s", store->path,
+                       advice);
+    }
+    if (fd < 0) {
+        return err_set_errno(err, ERR_IO, errno, "cannot open %s/journal.id",
+                             store->path);
+    }
+    char text[256];
+    ssize_t len = read(fd, text, sizeof text);
+    int failed = errno;
+    (void)close(fd);
+    if (len < 0) {
+        return err_set_errno(err, ERR_IO, failed, "cannot read %s/journal.id",
+                             store->path);
+    }
+    int rc = format_sentinel_decode(slice_of(text, (size_t)len), store->id, err);
+    return rc ? err_wrap(err, "%s", store->path) : ERR_OK;
+}
+
+static int file_length(const struct store *store, uint64_t *out_len, struct err *err)
+{
+    int fd = open_within(store->path, "data.mdb", O_RDONLY);
+    if (fd < 0 && errno == ENOENT) {
+        return err_set(err, ERR_CORRUPT, 0,
+                       "%s/data.mdb is missing, though journal.id says that journal %s "
+                       "was here; put the file back; %s",
+                       store->path, store->id, advice);
+    }
+    struct stat about;
+    if (fd < 0 || fstat(fd, &about)) {
+        int failed = errno;
+        if (fd >= 0) {
+            (void)close(fd);
+        }
+        return err_set_errno(err, ERR_IO, failed, "cannot open %s/data.mdb", store->path);
+    }
+    (void)close(fd);
+    *out_len = (uint64_t)about.st_size;
+    return ERR_OK;
+}
+
+static int check_not_emptied(const struct store *store, struct err *err)
+{
+    uint64_t len = 0;
+    int rc = file_length(store, &len, err);
+    if (!rc && len < SMALLEST_FILE) {
+        rc = err_set(err, ERR_CORRUPT, 0,
+                     "%s/data.mdb has only %llu bytes: it was emptied or cut off, it is "
+                     "no fresh journal; %s",
+                     store->path, (unsigned long long)len, advice);
+    }
+    return rc;
+}
+
+/* Before any page beyond the two meta pages is touched: LMDB would fault on them. */
+static int check_not_truncated(const struct store *store, struct err *err)
+{
+    uint64_t len = 0;
+    int rc = file_length(store, &len, err);
+    if (!rc && len < store_end_bytes(store)) {
+        rc = err_set(err, ERR_CORRUPT, 0,
+                     "%s/data.mdb was cut off: it has %llu bytes of %llu; %s",
+                     store->path, (unsigned long long)len,
+                     (unsigned long long)store_end_bytes(store), advice);
+    }
+    return rc;
+}
+
+static int take_writer_lock(struct store *store, struct err *err)
+{
+    store->lock_fd = open_within(store->path, "writer.lock", O_RDWR | O_CREAT);
+    if (store->lock_fd < 0) {
+        return err_set_errno(err, ERR_IO, errno, "cannot open %s/writer.lock",
+                             store->path);
+    }
+    char text[32] = "";
+    if (flock(store->lock_fd, LOCK_EX | LOCK_NB)) {
+        int failed = errno;
+        if (failed != EWOULDBLOCK) {
+            return err_set_errno(err, ERR_IO, failed, "cannot lock %s", store->path);
+        }
+        ssize_t len = pread(store->lock_fd, text, sizeof text - 1, 0);
+        long pid = len > 0 ? strtol(text, NULL, 10) : 0;
+        return err_set(err, ERR_LOCKED, 0,
+                       "%s is being written by the process with pid %ld: ask it, or stop "
+                       "it first",
+                       store->path, pid);
+    }
+    int len = snprintf(text, sizeof text, "%ld\n", (long)getpid());
+    if (ftruncate(store->lock_fd, 0) ||
+        pwrite(store->lock_fd, text, (size_t)len, 0) != len) {
+        return err_set_errno(err, ERR_IO, errno, "cannot write %s/writer.lock",
+                             store->path);
+    }
+    return ERR_OK;
+}
+
+/* ---- The environment ------------------------------------------------------------- */
+
+static int open_databases(struct store *store, MDB_txn *txn, struct err *err)
+{
+    struct {
+        const char *name;
+        unsigned flags;
+        MDB_dbi *dbi;
+    } databases[] = {{"meta", 0, &store->meta},
+                     {"entries", MDB_INTEGERKEY, &store->entries},
+                     {"receipts", 0, &store->receipts},
+                     {"deadletter", 0, &store->dead}};
+    for (size_t i = 0; i < sizeof databases / sizeof *databases; i++) {
+        int rc =
+            mdb_dbi_open(txn, databases[i].name, databases[i].flags, databases[i].dbi);
+        if (rc) {
+            return err_set(err, ERR_CORRUPT, 0, "%s: database \"%s\": %s; %s",
+                           store->path, databases[i].name, mdb_strerror(rc), advice);
+        }
+    }
+    return ERR_OK;
+}
+
+static int check_identity(const struct store *store, MDB_txn *txn, struct err *err)
+{
+    MDB_val key = store_val(SLICE_LITERAL("id"));
+    MDB_val value;
+    int rc = mdb_get(txn, store->meta, &key, &value);
+    if (rc) {
+        return err_set(err, ERR_CORRUPT, 0, "%s: no identity record: %s; %s", store->path,
+                       mdb_strerror(rc), advice);
+    }
+    struct format_identity identity;
+    rc = format_identity_decode(store_slice(value), &identity, err);
+    if (rc) {
+        return err_wrap(err, "%s", store->path);
+    }
+    char id[JOURNAL_ID_TEXT];
+    format_id_text(identity.id, id);
+    if (strcmp(id, store->id) != 0) {
+        return err_set(err, ERR_CORRUPT, 0,
+                       "%s: data.mdb is of journal %s, journal.id names %s: files of two "
+                       "journals were mixed; put the right data.mdb back",
+                       store->path, id, store->id);
+    }
+    return ERR_OK;
+}
+
+static int open_env(struct store *store, uint64_t map_bytes, unsigned flags,
+                    struct err *err)
+{
+    int rc = store_env_new(map_bytes, &store->env, err);
+    if (rc) {
+        return rc;
+    }
+    rc = mdb_env_open(store->env, store->path, flags | MDB_NOTLS, 0600);
+    if (rc) {
+        store_error(err, rc, "cannot open the journal's file");
+        return err_wrap(err, "%s", store->path);
+    }
+    MDB_stat about;
+    MDB_envinfo info;
+    rc = mdb_env_stat(store->env, &about);
+    if (!rc) {
+        rc = mdb_env_info(store->env, &info);
+    }
+    if (rc) {
+        return store_error(err, rc, "cannot examine the journal's file");
+    }
+    store->page_size = about.ms_psize;
+    store->map_bytes = info.me_mapsize;
+    rc = check_not_truncated(store, err);
+    if (rc) {
+        return rc;
+    }
+    int cleared = 0;
+    rc = mdb_reader_check(store->env, &cleared);
+    if (rc) {
+        return store_error(err, rc, "cannot clear slots of dead readers");
+    }
+    MDB_txn *txn = NULL;
+    rc = store_read_begin(store, &txn, err);
+    if (rc) {
+        return rc;
+    }
+    rc = open_databases(store, txn, err);
+    if (!rc) {
+        rc = check_identity(store, txn, err);
+    }
+    if (rc) {
+        mdb_txn_abort(txn);
+        return rc;
+    }
+    /* An aborted transaction would take the handles with it. */
+    rc = mdb_txn_commit(txn);
+    return rc ? store_error(err, rc, "cannot keep the database handles") : ERR_OK;
+}
+
+static int open_parts(struct store *store, uint64_t map_bytes, bool writer,
+                      struct err *err)
+{
+    int rc = read_sentinel(store, err);
+    if (!rc && writer) {
+        rc = take_writer_lock(store, err);
+    }
+    if (!rc) {
+        rc = registry_add(store, err);
+    }
+    if (!rc) {
+        rc = check_not_emptied(store, err);
+    }
+    if (!rc) {
+        rc = open_env(store, map_bytes, writer ? 0 : MDB_RDONLY, err);
+    }
+    if (!rc) {
+        store->data_fd =
+            open_within(store->path, "data.mdb", writer ? O_WRONLY : O_RDONLY);
+        if (store->data_fd < 0) {
+            rc =
+                err_set_errno(err, ERR_IO, errno, "cannot open %s/data.mdb", store->path);
+        }
+    }
+    return rc;
+}
+
+static int open_store(const char *path, uint64_t map_bytes, bool writer,
+                      struct store *out_store, struct err *err)
+{
+    struct store store = {.lock_fd = -1, .data_fd = -1, .path = strdup(path)};
+    memset(out_store, 0, sizeof *out_store);
+    if (!store.path) {
+        return err_set(err, ERR_NOMEM, 0, "out of memory");
+    }
+    int rc = open_parts(&store, map_bytes, writer, err);
+    if (rc) {
+        store_close(&store);
+        return rc;
+    }
+    *out_store = store;
+    return ERR_OK;
+}
+
+int store_open_writer(const char *path, uint64_t map_bytes, bool create,
+                      struct store *out_store, struct err *err)
+{
+    enum directory_state state = DIRECTORY_MISSING;
+    int rc = look_at_directory(path, &state, err);
+    if (rc) {
+        return rc;
+    }
+    if (state != DIRECTORY_USED && !create) {
+        return err_set(err, ERR_NOT_FOUND, 0, "there is no journal at %s", path);
+    }
+    if (state != DIRECTORY_USED) {
+        rc = store_create(path, map_bytes, err);
+    }
+    return rc ? rc : open_store(path, map_bytes, true, out_store, err);
+}
+
+int store_open_reader(const char *path, struct store *out_store, struct err *err)
+{
+    enum directory_state state = DIRECTORY_MISSING;
+    int rc = look_at_directory(path, &state, err);
+    if (rc) {
+        return rc;
+    }
+    if (state != DIRECTORY_USED) {
+        return err_set(err, ERR_NOT_FOUND, 0, "there is no journal at %s", path);
+    }
+    return open_store(path, 0, false, out_store, err);
+}
+
+void store_close(struct store *store)
+{
+    if (store->data_fd >= 0) {
+        (void)close(store->data_fd);
+    }
+    if (store->env) {
+        mdb_env_close(store->env);
+    }
+    registry_remove(store);
+    if (store->lock_fd >= 0) {
+        (void)close(store->lock_fd); /* lets the lock go */
+    }
+    free(store->path);
+    memset(store, 0, sizeof *store);
+    store->lock_fd = store->data_fd = -1;
+}
+
+int store_read_begin(const struct store *store, MDB_txn **out_txn, struct err *err)
+{
+    int rc = mdb_txn_begin(store->env, NULL, MDB_RDONLY, out_txn);
+    return rc ? store_error(err, rc, "cannot begin reading the journal") : ERR_OK;
+}
+
+int store_used_pages(const struct store *store, MDB_txn *txn, uint64_t *out_pages,
+                     struct err *err)
+{
+    enum { FREE_LIST, MAIN, META_PAGES = 2 };
+    const MDB_dbi databases[] = {FREE_LIST,       MAIN,       store->meta, store->entries,
+                                 store->receipts, store->dead};
+    uint64_t pages = META_PAGES;
+    for (size_t i = 0; i < sizeof databases / sizeof *databases; i++) {
+        MDB_stat about;
+        int rc = mdb_stat(txn, databases[i], &about);
+        if (rc) {
+            return store_error(err, rc, "cannot count the journal's pages");
+        }
+        pages += about.ms_branch_pages + about.ms_leaf_pages + about.ms_overflow_pages;
+    }
+    *out_pages = pages;
+    return ERR_OK;
+}
+
+uint64_t store_end_bytes(const struct store *store)
+{
+    MDB_envinfo info;
+    int rc = mdb_env_info(store->env, &info);
+    return rc ? 0 : ((uint64_t)info.me_last_pgno + 1) * store->page_size;
+}

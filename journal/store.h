@@ -1,0 +1,69 @@
+/* journal/store.h: the journal's directory and its LMDB environment: power-safe creation,
+ * the checks before a page is touched, the handles of the four databases.
+ *
+ *   data.mdb, lock.mdb  LMDB's
+ *   journal.id          the sentinel: written before the directory gets its name, so that
+ *                       a missing or emptied data.mdb is not taken for a fresh journal
+ *   writer.lock         flock for the writer's lifetime; holds its pid for the message
+ */
+#ifndef HOLDFAST_JOURNAL_STORE_H
+#define HOLDFAST_JOURNAL_STORE_H
+
+#include "base/err.h"
+#include "journal/format.h"
+
+#include <lmdb.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct store {
+    char *path;
+    MDB_env *env;
+    MDB_dbi meta;
+    MDB_dbi entries;
+    MDB_dbi receipts;
+    MDB_dbi dead;
+    size_t page_size;
+    uint64_t map_bytes;
+    int lock_fd; /* writer.lock; -1 for a reader */
+    int data_fd; /* data.mdb, for preallocation (readers: only to look at it) */
+    char id[JOURNAL_ID_TEXT];
+    uint64_t registered; /* 0: not in the table of open journals */
+};
+
+/* Errors as journal_open. `map_bytes` 0: as the file says (readers). `out_store` is
+ * zeroed on failure. */
+int store_open_writer(const char *path, uint64_t map_bytes, bool create,
+                      struct store *out_store, struct err *err);
+int store_open_reader(const char *path, struct store *out_store, struct err *err);
+void store_close(struct store *store);
+
+/* One code for each LMDB result: MDB_MAP_FULL is ERR_FULL, damage ERR_CORRUPT ... */
+int store_error(struct err *err, int rc, const char *what);
+
+/* A read transaction; end it with mdb_txn_abort. */
+int store_read_begin(const struct store *store, MDB_txn **out_txn, struct err *err);
+
+/* Pages that hold something, of all databases with LMDB's own. */
+int store_used_pages(const struct store *store, MDB_txn *txn, uint64_t *out_pages,
+                     struct err *err);
+
+/* The highest page number that is in use, plus one, in bytes. */
+uint64_t store_end_bytes(const struct store *store);
+
+static inline MDB_val store_val(struct slice bytes)
+{
+    /* LMDB takes void * and doesn't write to it. */
+    union {
+        const char *in;
+        void *out;
+    } pointer = {.in = bytes.data};
+    return (MDB_val){bytes.len, pointer.out};
+}
+
+static inline struct slice store_slice(MDB_val value)
+{
+    return slice_of(value.mv_data, value.mv_size);
+}
+
+#endif

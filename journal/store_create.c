@@ -1,0 +1,298 @@
+/* Creation, in this order: remove what a crashed creation left; build a whole journal in
+ * `<path>.new-XXXXXX` beside the place; commit, mdb_env_sync; write journal.id; fsync
+ * both files and the directory; rename onto `path`; fsync the parent.
+ *
+ * Power loss before the rename leaves a temporary directory, which the next creation
+ * removes; after it, a journal. The temporary directory is flocked while it is being
+ * built, so that two creators don't remove each other's.
+ */
+#include "journal/store_create.h"
+
+#include "journal/format.h"
+#include "journal/store.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+static const char temporary_mark[] = ".new-";
+
+int store_env_new(uint64_t map_bytes, MDB_env **out_env, struct err *err)
+{
+    enum { DATABASES = 4, READERS = 126 };
+    MDB_env *env = NULL;
+    int rc = mdb_env_create(&env);
+    if (rc) {
+        return store_error(err, rc, "mdb_env_create");
+    }
+    rc = mdb_env_set_maxdbs(env, DATABASES);
+    if (!rc) {
+        rc = mdb_env_set_maxreaders(env, READERS);
+    }
+    if (!rc && map_bytes) {
+        rc = mdb_env_set_mapsize(env, map_bytes);
+    }
+    if (rc) {
+        mdb_env_close(env);
+        return store_error(err, rc, "cannot set the journal's map size");
+    }
+    *out_env = env;
+    return ERR_OK;
+}
+
+static int sync_path(const char *path, int flags, struct err *err)
+{
+    int fd = open(path, flags | O_CLOEXEC);
+    if (fd < 0) {
+        return err_set_errno(err, ERR_IO, errno, "cannot open %s", path);
+    }
+    int failed = fsync(fd) ? errno : 0;
+    if (close(fd) && !failed) {
+        failed = errno;
+    }
+    return failed ? err_set_errno(err, ERR_IO, failed, "cannot sync %s", path) : ERR_OK;
+}
+
+static int put_record(MDB_txn *txn, MDB_dbi meta, struct slice key, struct buf *value,
+                      struct err *err)
+{
+    if (value->failed) {
+        return err_set(err, ERR_NOMEM, 0, "out of memory");
+    }
+    MDB_val name = store_val(key);
+    MDB_val data = store_val(buf_slice(value));
+    int rc = mdb_put(txn, meta, &name, &data, 0);
+    return rc ? store_error(err, rc, "cannot write the first records") : ERR_OK;
+}
+
+static int put_first_records(MDB_txn *txn, const struct format_identity *identity,
+                             struct err *err)
+{
+    static const struct {
+        const char *name;
+        unsigned flags;
+    } databases[] = {
+        {"meta", 0}, {"entries", MDB_INTEGERKEY}, {"receipts", 0}, {"deadletter", 0}};
+    MDB_dbi meta = 0;
+    for (size_t i = 0; i < sizeof databases / sizeof *databases; i++) {
+        MDB_dbi dbi = 0;
+        int rc =
+            mdb_dbi_open(txn, databases[i].name, databases[i].flags | MDB_CREATE, &dbi);
+        if (rc) {
+            return store_error(err, rc, "cannot create the journal's databases");
+        }
+        meta = i ? meta : dbi;
+    }
+    struct buf value = {0};
+    format_identity_encode(&value, identity);
+    int rc = put_record(txn, meta, SLICE_LITERAL("id"), &value, err);
+    buf_clear(&value);
+    if (!rc) {
+        format_state_encode(&value, &(struct format_state){.next_seq = 1});
+        rc = put_record(txn, meta, SLICE_LITERAL("state"), &value, err);
+    }
+    buf_free(&value);
+    return rc;
+}
+
+static int fill_env(MDB_env *env, const char *directory,
+                    const struct format_identity *identity, struct err *err)
+{
+    int rc = mdb_env_open(env, directory, 0, 0600);
+    if (rc) {
+        return store_error(err, rc, "cannot create the journal's file");
+    }
+    MDB_txn *txn = NULL;
+    rc = mdb_txn_begin(env, NULL, 0, &txn);
+    if (rc) {
+        return store_error(err, rc, "cannot begin the first transaction");
+    }
+    rc = put_first_records(txn, identity, err);
+    if (rc) {
+        mdb_txn_abort(txn);
+        return rc;
+    }
+    rc = mdb_txn_commit(txn);
+    if (!rc) {
+        rc = mdb_env_sync(env, 1);
+    }
+    return rc ? store_error(err, rc, "cannot commit the first records") : ERR_OK;
+}
+
+static int write_sentinel(const char *path, const char *id, struct err *err)
+{
+    struct buf text = {0};
+    format_sentinel_encode(&text, id);
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0 || text.failed) {
+        int failed = errno;
+        buf_free(&text);
+        return err_set_errno(err, ERR_IO, failed, "cannot create %s", path);
+    }
+    ssize_t put = write(fd, text.data, text.len);
+    int failed = put == (ssize_t)text.len ? 0 : put < 0 ? errno : ENOSPC;
+    buf_free(&text);
+    if (close(fd) && !failed) {
+        failed = errno;
+    }
+    return failed ? err_set_errno(err, ERR_IO, failed, "cannot write %s", path) : ERR_OK;
+}
+
+/* Everything that the directory is to hold, synced. */
+static int build(const char *directory, uint64_t map_bytes, struct err *err)
+{
+    struct format_identity identity = {0};
+    struct timespec now;
+    if (getrandom(identity.id, sizeof identity.id, 0) != (ssize_t)sizeof identity.id) {
+        return err_set_errno(err, ERR_IO, errno, "cannot draw the journal's id");
+    }
+    clock_gettime(CLOCK_REALTIME, &now);
+    identity.created_at_us = (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+    char id[JOURNAL_ID_TEXT];
+    format_id_text(identity.id, id);
+    MDB_env *env = NULL;
+    int rc = store_env_new(map_bytes, &env, err);
+    if (rc) {
+        return rc;
+    }
+    rc = fill_env(env, directory, &identity, err);
+    mdb_env_close(env);
+    struct buf path = {0};
+    buf_printf(&path, "%s/journal.id", directory);
+    if (!rc) {
+        rc = buf_text(&path) ? write_sentinel(buf_text(&path), id, err)
+                             : err_set(err, ERR_NOMEM, 0, "out of memory");
+    }
+    if (!rc) {
+        rc = sync_path(buf_text(&path), O_RDONLY, err);
+    }
+    buf_clear(&path);
+    buf_printf(&path, "%s/data.mdb", directory);
+    if (!rc) {
+        rc = buf_text(&path) ? sync_path(buf_text(&path), O_RDONLY, err)
+                             : err_set(err, ERR_NOMEM, 0, "out of memory");
+    }
+    buf_free(&path);
+    return rc ? rc : sync_path(directory, O_RDONLY | O_DIRECTORY, err);
+}
+
+/* Removes a temporary directory and the files that creation puts there. */
+static void discard(int parent_fd, const char *name)
+{
+    static const char *const files[] = {"data.mdb", "lock.mdb", "journal.id"};
+    int fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) {
+        return;
+    }
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        (void)unlinkat(fd, files[i], 0);
+    }
+    (void)close(fd);
+    (void)unlinkat(parent_fd, name, AT_REMOVEDIR);
+}
+
+static bool is_left_over(int parent_fd, const char *name, struct slice base)
+{
+    struct slice entry = slice_text(name);
+    size_t mark_len = sizeof temporary_mark - 1;
+    if (entry.len != base.len + mark_len + 6 ||
+        memcmp(entry.data, base.data, base.len) != 0 ||
+        memcmp(entry.data + base.len, temporary_mark, mark_len) != 0) {
+        return false;
+    }
+    int fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) {
+        return false;
+    }
+    bool abandoned = flock(fd, LOCK_EX | LOCK_NB) == 0;
+    (void)close(fd);
+    return abandoned;
+}
+
+static void remove_left_overs(const char *parent, struct slice base)
+{
+    DIR *dir = opendir(parent);
+    if (!dir) {
+        return;
+    }
+    struct dirent *item;
+    while ((item = readdir(dir)) != NULL) {
+        if (is_left_over(dirfd(dir), item->d_name, base)) {
+            discard(dirfd(dir), item->d_name);
+        }
+    }
+    (void)closedir(dir);
+}
+
+/* Builds in `temporary` and gives it its name. */
+static int build_and_rename(char *temporary, const char *path, uint64_t map_bytes,
+                            struct err *err)
+{
+    if (!mkdtemp(temporary)) {
+        return err_set_errno(err, ERR_IO, errno, "cannot create %s", temporary);
+    }
+    int fd = open(temporary, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB)) {
+        int failed = errno;
+        if (fd >= 0) {
+            (void)close(fd);
+        }
+        discard(AT_FDCWD, temporary);
+        return err_set_errno(err, ERR_IO, failed, "cannot lock %s", temporary);
+    }
+    int rc = build(temporary, map_bytes, err);
+    if (!rc && rename(temporary, path)) {
+        int failed = errno;
+        if (failed != ENOTEMPTY && failed != EEXIST) {
+            rc = err_set_errno(err, ERR_IO, failed,
+                               "cannot give the new journal its name %s (a mount point "
+                               "can't be one: use a directory in it)",
+                               path);
+        }
+        discard(AT_FDCWD, temporary);
+    } else if (rc) {
+        discard(AT_FDCWD, temporary);
+    }
+    (void)close(fd);
+    return rc;
+}
+
+int store_create(const char *path, uint64_t map_bytes, struct err *err)
+{
+    struct slice place = slice_text(path);
+    while (place.len > 1 && place.data[place.len - 1] == '/') {
+        place.len--;
+    }
+    const char *slash = memrchr(place.data, '/', place.len);
+    struct slice base = place;
+    struct buf parent = {0};
+    struct buf temporary = {0};
+    if (slash) {
+        base = slice_of(slash + 1, place.len - (size_t)(slash + 1 - place.data));
+        buf_append(&parent, path, slash == path ? 1 : (size_t)(slash - path));
+    } else {
+        buf_append_text(&parent, ".");
+    }
+    buf_append_slice(&temporary, place);
+    buf_printf(&temporary, "%sXXXXXX", temporary_mark);
+    int rc = ERR_OK;
+    if (!buf_text(&parent) || !buf_text(&temporary) || temporary.failed) {
+        rc = err_set(err, ERR_NOMEM, 0, "out of memory");
+    } else {
+        remove_left_overs(parent.data, base);
+        rc = build_and_rename(temporary.data, path, map_bytes, err);
+    }
+    if (!rc) {
+        rc = sync_path(parent.data, O_RDONLY | O_DIRECTORY, err);
+    }
+    buf_free(&parent);
+    buf_free(&temporary);
+    return rc;
+}
