@@ -11,7 +11,9 @@ void ddl_append_identifier(struct buf *out, const char *name);
 /* CREATE TABLE IF NOT EXISTS ..., without a final semicolon: InnoDB, utf8mb4; STRING and
  * ENUM columns utf8mb4_unicode_ci, but key columns (entity key, event key) of type STRING
  * utf8mb4_bin, so that 'a' and 'A' are two keys in the database as they are in memory. IP
- * keys stay utf8mb4_unicode_ci as in existing tables: canonical text can't collide. */
+ * keys stay utf8mb4_unicode_ci as in existing tables: canonical text can't collide. A
+ * TIMESTAMP NOT NULL column gets DEFAULT CURRENT_TIMESTAMP, since without a default some
+ * servers add ON UPDATE CURRENT_TIMESTAMP. */
 void ddl_append_entity_table(struct buf *out, const struct stream *stream);
 void ddl_append_event_table(struct buf *out, const struct stream *stream);
 
@@ -36,13 +38,16 @@ struct ddl_found_column {
     bool has_default;
     bool auto_increment;
     bool generated;
+    bool on_update; /* EXTRA says "on update current_timestamp" */
 };
 
 /* Every difference that matters between the configured table (entity or event) and the
  * found columns, one sentence each into `out` (separated by "; "), saying what to do: a
  * column missing (unless optional), a type that can't hold the values, too narrow,
  * coarser precision, enum members missing, a NOT NULL column that Holdfast never writes
- * and that has no default, a string key column under a collation that folds.
+ * and that has no default, a NOT NULL column that a record may lack, a written column
+ * that is generated or changes ON UPDATE, text that is not utf8mb4, a string key column
+ * under a collation that folds.
  * `out_missing` (may be NULL, column_count items) is set true for optional columns that
  * are not there. Returns the number of differences. */
 size_t ddl_compare(const struct stream *stream, bool entity,

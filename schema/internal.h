@@ -36,6 +36,9 @@ enum value_type field_value_type(enum column_type type);
 void index_name(const char *prefix, const char *const *columns, size_t count,
                 char out_name[IDENTIFIER_MAX + 1]);
 
+/* A STRING column of the entity key or the event key. */
+bool ddl_is_string_key(const struct stream *stream, bool entity, size_t column);
+
 /* Index of the column (names are compared as the database does, without case), or -1. */
 int column_find(const struct stream_table *table, const char *name);
 
