@@ -150,6 +150,7 @@ static struct ddl_found_column found_column(const struct db_rows *rows, size_t r
                        (extra && strcasestr(extra, "DEFAULT_GENERATED") != NULL),
         .auto_increment = extra && strcasestr(extra, "auto_increment") != NULL,
         .generated = generation.data && generation.len > 0,
+        .on_update = extra && strcasestr(extra, "on update") != NULL,
     };
 }
 
