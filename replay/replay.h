@@ -46,11 +46,15 @@ struct lane_status {
     char stream[JOURNAL_STREAM_MAX + 1];
     uint32_t lane;
     enum lane_state state;
+    char notes[512];          /* what the examination of the sink found worth a warning */
     struct err reason;        /* why it waits or is stopped; ERR_OK otherwise */
     uint32_t failures;        /* in a row */
     int64_t next_try_us;      /* steady clock; 0: none */
     struct ledger_row ledger; /* as last read or written */
     struct lane_counts counts;
+    uint64_t first_seq; /* of the transaction in hand, or the last one */
+    uint64_t last_seq;
+    uint64_t records;
     size_t transaction_records_max; /* present adaptive size */
     uint32_t dead_in_a_row;
 };
@@ -59,9 +63,7 @@ struct replay_status {
     struct lane_status *lanes; /* free() */
     size_t lane_count;
     bool paused;
-    bool connected;   /* at least one worker */
-    char server[320]; /* version and host of the last connection */
-    char notes[1024]; /* what the examination of the sink found */
+    bool connected; /* at least one worker */
 };
 
 /* Told from worker threads, without locks held; must not block long. */
@@ -69,9 +71,10 @@ struct replay_observer {
     void *context;
     /* the lane's done mark moved to `seq` */
     void (*applied)(void *context, const char *stream, uint32_t lane, uint64_t seq);
-    /* one line for the log: event is a stable name (lane_stopped, lane_resumed,
-     * connected, connection_lost, retry, commit_unknown, commit_resolved, rewound,
-     * dead_letter, transaction_begun, transaction_done, sink_note), err may be ERR_OK */
+    /* one line for the log: event is a stable name: of a lane lane_stopped, lane_resumed,
+     * retry, commit_unknown, commit_resolved, rewound, dead_letter, transaction_begun,
+     * transaction_done, sink_note; of a connection, with lane NULL, connected,
+     * connect_failed, connection_lost. err may be ERR_OK and still hold a message. */
     void (*event)(void *context, const char *event, const struct lane_status *lane,
                   const struct err *err);
 };

@@ -33,6 +33,10 @@ struct apply_request {
     size_t statement_rows_max;
     bool validate;
     bool trial; /* do all, check all, then ROLLBACK: is one of these records at fault? */
+    /* Called with the records' fates when all but COMMIT is done (not for a trial); its
+     * failure rolls back and is apply's. NULL: none. */
+    int (*before_commit)(void *context, const uint8_t *fates, struct err *err);
+    void *before_commit_context;
 };
 
 struct apply_result {

@@ -213,8 +213,13 @@ static int transact(const struct apply_context *context, struct apply_outcome *o
     if (code) {
         return code;
     }
+    const struct apply_request *request = context->request;
     code = work(context, outcome, result, err);
-    if (code || context->request->trial) {
+    if (code == 0 && !request->trial && request->before_commit) {
+        code =
+            request->before_commit(request->before_commit_context, outcome->fates, err);
+    }
+    if (code || request->trial) {
         db_rollback(context->db);
         return code;
     }

@@ -1,0 +1,40 @@
+/* replay/decode.h: journal entries -> records to apply, without those that have a dead
+ * letter: a record with a dead letter is always left out, so that replay is
+ * deterministic. Reads the journal's dead letters, and otherwise no I/O.
+ */
+#ifndef HOLDFAST_REPLAY_DECODE_H
+#define HOLDFAST_REPLAY_DECODE_H
+
+#include "replay/sink.h"
+
+/* A row that can't be read under today's configuration. */
+struct decoded_reject {
+    uint64_t seq;
+    uint32_t index;
+    struct reject reject;
+};
+
+struct decoded_text;
+
+struct decoded {
+    struct apply_record *records; /* in seq and index order */
+    size_t count;
+    struct decoded_reject *rejects;
+    size_t reject_count;
+    struct value *values;
+    struct decoded_text *texts; /* of values that were not text when they were written */
+};
+
+/* `entries` is borrowed until decode_free. The rejected rows are left out of records, as
+ * if their dead letters were written already. ERR_CORRUPT, ERR_VERSION, ERR_NOMEM, and
+ * what the journal says. */
+int decode_entries(struct journal *journal, const struct stream *stream,
+                   const struct journal_entries *entries, struct decoded *out_decoded,
+                   struct err *err);
+void decode_free(struct decoded *decoded);
+
+/* Appends row `index` of the entry as JSON text, for its dead letter. */
+int decode_show(const struct stream *stream, const struct journal_entry *entry,
+                uint32_t index, struct buf *out, struct err *err);
+
+#endif

@@ -1,0 +1,511 @@
+/* replay/replay.c: the worker pool. Lanes are dealt out to workers for good, lane i to
+ * worker i modulo n; each worker has one sink and serves its lanes in turn, so a lane
+ * that waits or is stopped holds up no other.
+ */
+#include "replay/replay.h"
+
+#include "replay/backoff.h"
+#include "replay/lane.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#define PAUSED_SETTING "paused"
+
+enum { IDLE_WAIT_US = 30000000 };
+
+struct worker {
+    struct replay *replay;
+    struct sink *sink;
+    pthread_t thread;
+    bool started;
+    size_t first_lane; /* and every worker_count-th after it */
+    uint32_t connect_failures;
+    int64_t connect_after_us;
+    bool was_connected;
+
+    /* under the lock */
+    bool connected;
+    bool busy; /* within a step */
+    bool ended;
+};
+
+struct replay {
+    struct lane_shared shared;
+    struct lane *lanes;
+    size_t lane_count;
+    struct worker *workers;
+    size_t worker_count;
+    pthread_cond_t changed; /* wake, pause, stop */
+    pthread_cond_t settled; /* a worker has ended its step, or itself */
+
+    /* under shared.lock */
+    uint64_t wakes;
+    bool paused;
+    bool stopping;
+};
+
+static const char *const state_names[] = {
+    [LANE_STARTING] = "starting", [LANE_IDLE] = "idle",
+    [LANE_APPLYING] = "applying", [LANE_WAITING] = "waiting",
+    [LANE_STOPPED] = "stopped",   [LANE_PAUSED] = "paused",
+    [LANE_ORPHANED] = "orphaned",
+};
+
+const char *lane_state_name(enum lane_state state)
+{
+    return state_names[state];
+}
+
+void replay_config_defaults(struct replay_config *config)
+{
+    *config = (struct replay_config){
+        .clock = &clock_system,
+        .connections = 8,
+        .validate = true,
+        .transaction_records_max = 10000,
+        .transaction_bytes_max = 32u << 20,
+        .statement_rows_max = 500,
+        .backoff_min_us = 50000,
+        .backoff_max_us = 30000000,
+        .stopped_retry_us = 60000000,
+        .dead_in_a_row_max = 100,
+    };
+}
+
+/* ---- Workers
+ * --------------------------------------------------------------------------- */
+
+static void lock(struct replay *replay)
+{
+    pthread_mutex_lock(&replay->shared.lock);
+}
+
+static void unlock(struct replay *replay)
+{
+    pthread_mutex_unlock(&replay->shared.lock);
+}
+
+static void disconnect_lanes(struct worker *worker)
+{
+    struct replay *replay = worker->replay;
+    lock(replay);
+    worker->connected = false;
+    unlock(replay);
+    for (size_t i = worker->first_lane; i < replay->lane_count;
+         i += replay->worker_count) {
+        lane_disconnected(&replay->lanes[i]);
+    }
+}
+
+static void tell_connection(struct worker *worker, const char *event,
+                            const struct err *err)
+{
+    static const struct err none;
+    const struct replay_observer *observer = &worker->replay->shared.config.observer;
+    observer->event(observer->context, event, NULL, err ? err : &none);
+}
+
+/* The sink tells of a lost connection when it is next used. */
+static void notice_loss(struct worker *worker)
+{
+    if (worker->was_connected && !worker->sink->ops->connected(worker->sink)) {
+        worker->was_connected = false;
+        disconnect_lanes(worker);
+        tell_connection(worker, "connection_lost", NULL);
+    }
+}
+
+static void connect_failed(struct worker *worker, int64_t now_us, const struct err *err)
+{
+    struct replay *replay = worker->replay;
+    const struct replay_config *config = &replay->shared.config;
+    worker->connect_failures++;
+    worker->connect_after_us =
+        now_us + backoff_us(worker->connect_failures, config->backoff_min_us,
+                            config->backoff_max_us, (uint64_t)now_us * 2654435761u >> 8);
+    for (size_t i = worker->first_lane; i < replay->lane_count;
+         i += replay->worker_count) {
+        if (replay->lanes[i].stream) {
+            lane_wait(&replay->lanes[i], err, worker->connect_after_us);
+        }
+    }
+    tell_connection(worker, "connect_failed", err);
+}
+
+static bool connect_worker(struct worker *worker, int64_t now_us)
+{
+    if (worker->sink->ops->connected(worker->sink)) {
+        return true;
+    }
+    struct err err = {0};
+    if (worker->sink->ops->connect(worker->sink, &err) != ERR_OK) {
+        connect_failed(worker, now_us, &err);
+        return false;
+    }
+    worker->connect_failures = 0;
+    worker->connect_after_us = 0;
+    worker->was_connected = true;
+    lock(worker->replay);
+    worker->connected = true;
+    unlock(worker->replay);
+    tell_connection(worker, "connected", NULL);
+    return true;
+}
+
+/* One step of each lane that is ready. False: none was; *out_wake_us says when to look
+ * again. */
+static bool serve_lanes(struct worker *worker, int64_t now_us, int64_t *out_wake_us)
+{
+    struct replay *replay = worker->replay;
+    bool worked = false;
+    *out_wake_us = INT64_MAX;
+    for (size_t i = worker->first_lane; i < replay->lane_count;
+         i += replay->worker_count) {
+        int64_t wake_us;
+        if (!lane_is_ready(&replay->lanes[i], now_us, &wake_us)) {
+            *out_wake_us = wake_us < *out_wake_us ? wake_us : *out_wake_us;
+            continue;
+        }
+        if (!connect_worker(worker, now_us)) {
+            *out_wake_us = worker->connect_after_us;
+            return false;
+        }
+        lane_step(&replay->lanes[i], worker->sink);
+        notice_loss(worker);
+        worked = true;
+    }
+    return worked;
+}
+
+static bool may_work(const struct replay *replay)
+{
+    return !replay->paused && !replay->stopping;
+}
+
+/* Under the lock. Waits until something changes, at most until `wake_us`. */
+static void wait_for_change(struct replay *replay, uint64_t seen_wakes, int64_t wake_us)
+{
+    int64_t now_us = clock_steady_us(&clock_system);
+    int64_t until_us = now_us + IDLE_WAIT_US < wake_us ? now_us + IDLE_WAIT_US : wake_us;
+    struct timespec until = {until_us / 1000000, until_us % 1000000 * 1000};
+    int rc = 0;
+    while (rc == 0 && !replay->stopping && replay->wakes == seen_wakes) {
+        rc = pthread_cond_timedwait(&replay->changed, &replay->shared.lock, &until);
+    }
+}
+
+static void *work(void *context)
+{
+    struct worker *worker = context;
+    struct replay *replay = worker->replay;
+    lock(replay);
+    while (!replay->stopping) {
+        uint64_t seen_wakes = replay->wakes;
+        int64_t wake_us = INT64_MAX;
+        bool worked = false;
+        if (may_work(replay)) {
+            worker->busy = true;
+            unlock(replay);
+            worked = serve_lanes(worker, clock_steady_us(replay->shared.config.clock),
+                                 &wake_us);
+            lock(replay);
+            worker->busy = false;
+            pthread_cond_broadcast(&replay->settled);
+        }
+        if (!worked) {
+            wait_for_change(replay, seen_wakes, wake_us);
+        }
+    }
+    unlock(replay);
+    disconnect_lanes(worker);
+    worker->sink->ops->disconnect(worker->sink);
+    lock(replay);
+    worker->ended = true;
+    pthread_cond_broadcast(&replay->settled);
+    unlock(replay);
+    return NULL;
+}
+
+/* ---- Lanes
+ * ----------------------------------------------------------------------------- */
+
+static const struct stream *stream_named(const struct replay_config *config,
+                                         const char *name)
+{
+    for (size_t i = 0; i < config->stream_count; i++) {
+        if (strcmp(config->streams[i]->name, name) == 0) {
+            return config->streams[i];
+        }
+    }
+    return NULL;
+}
+
+/* A lane of the journal that configuration alone does not give: its number is beyond the
+ * stream's lanes now, or its stream is gone, and it has entries that are not applied. */
+static bool is_left_over(const struct replay_config *config,
+                         const struct journal_lane *known)
+{
+    const struct stream *stream = stream_named(config, known->stream);
+    bool given = stream && known->lane < stream->lanes;
+    return !given && known->last_seq > known->done.seq;
+}
+
+static void add_lanes(struct replay *replay, const struct journal_lane *known,
+                      size_t known_count)
+{
+    const struct replay_config *config = &replay->shared.config;
+    for (size_t i = 0; i < config->stream_count; i++) {
+        for (uint32_t k = 0; k < config->streams[i]->lanes; k++) {
+            lane_init(&replay->lanes[replay->lane_count++], &replay->shared,
+                      config->streams[i]->name, config->streams[i], k);
+        }
+    }
+    for (size_t i = 0; i < known_count; i++) {
+        if (is_left_over(config, &known[i])) {
+            lane_init(&replay->lanes[replay->lane_count++], &replay->shared,
+                      known[i].stream, stream_named(config, known[i].stream),
+                      known[i].lane);
+        }
+    }
+}
+
+static int make_lanes(struct replay *replay, struct err *err)
+{
+    const struct replay_config *config = &replay->shared.config;
+    struct journal_lane *known = NULL;
+    size_t known_count = 0;
+    if (journal_lanes(config->journal, &known, &known_count, err) != ERR_OK) {
+        return err->code;
+    }
+    size_t most = known_count;
+    for (size_t i = 0; i < config->stream_count; i++) {
+        most += config->streams[i]->lanes;
+    }
+    replay->lanes = calloc(most + 1, sizeof *replay->lanes);
+    if (replay->lanes) {
+        add_lanes(replay, known, known_count);
+    }
+    free(known);
+    return replay->lanes ? ERR_OK : err_set(err, ERR_NOMEM, 0, "no memory for lanes");
+}
+
+/* ---- Start and stop
+ * ---------------------------------------------------------------------- */
+
+static int read_paused(struct replay *replay, struct err *err)
+{
+    struct buf value = {0};
+    int code =
+        journal_setting_get(replay->shared.config.journal, PAUSED_SETTING, &value, err);
+    if (code == ERR_OK) {
+        replay->paused = slice_is(buf_slice(&value), "yes");
+    }
+    buf_free(&value);
+    return code == ERR_NOT_FOUND ? ERR_OK : code;
+}
+
+static int start_workers(struct replay *replay, struct err *err)
+{
+    const struct replay_config *config = &replay->shared.config;
+    size_t count = config->connections ? config->connections : 1;
+    if (count > replay->lane_count) {
+        count = replay->lane_count ? replay->lane_count : 1;
+    }
+    replay->workers = calloc(count, sizeof *replay->workers);
+    if (!replay->workers) {
+        return err_set(err, ERR_NOMEM, 0, "no memory for workers");
+    }
+    replay->worker_count = count;
+    for (size_t i = 0; i < count; i++) {
+        struct worker *worker = &replay->workers[i];
+        worker->replay = replay;
+        worker->first_lane = i;
+        if (config->sink_new(config->sink_context, &worker->sink, err) != ERR_OK) {
+            return err->code;
+        }
+    }
+    for (size_t i = 0; i < count; i++) {
+        struct worker *worker = &replay->workers[i];
+        int rc = pthread_create(&worker->thread, NULL, work, worker);
+        if (rc) {
+            return err_set_errno(err, ERR_NOMEM, rc, "starting a worker thread");
+        }
+        worker->started = true;
+    }
+    return ERR_OK;
+}
+
+static void init_locks(struct replay *replay)
+{
+    pthread_condattr_t steady;
+    pthread_condattr_init(&steady);
+    pthread_condattr_setclock(&steady, CLOCK_MONOTONIC);
+    pthread_mutex_init(&replay->shared.lock, NULL);
+    pthread_cond_init(&replay->changed, &steady);
+    pthread_cond_init(&replay->settled, &steady);
+    pthread_condattr_destroy(&steady);
+}
+
+int replay_start(const struct replay_config *config, struct replay **out_replay,
+                 struct err *err)
+{
+    struct replay *replay = calloc(1, sizeof *replay);
+    if (!replay) {
+        return err_set(err, ERR_NOMEM, 0, "no memory for replay");
+    }
+    replay->shared.config = *config;
+    replay->shared.journal_id = journal_id(config->journal);
+    replay->shared.pace.rows_per_second_max = config->rows_per_second_max;
+    init_locks(replay);
+    int code = make_lanes(replay, err);
+    code = code ? code : read_paused(replay, err);
+    for (size_t i = 0; i < replay->lane_count && replay->paused; i++) {
+        lane_set_paused(&replay->lanes[i], true);
+    }
+    code = code ? code : start_workers(replay, err);
+    if (code != ERR_OK) {
+        replay_stop(replay, 0);
+        return code;
+    }
+    *out_replay = replay;
+    return ERR_OK;
+}
+
+static bool all_ended(const struct replay *replay)
+{
+    for (size_t i = 0; i < replay->worker_count; i++) {
+        if (replay->workers[i].started && !replay->workers[i].ended) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Under the lock. Until every worker has ended, or the deadline. */
+static void await_workers(struct replay *replay, int64_t deadline_us)
+{
+    struct timespec until = {deadline_us / 1000000, deadline_us % 1000000 * 1000};
+    int rc = 0;
+    while (rc == 0 && !all_ended(replay)) {
+        rc = pthread_cond_timedwait(&replay->settled, &replay->shared.lock, &until);
+    }
+}
+
+void replay_stop(struct replay *replay, int64_t deadline_us)
+{
+    if (!replay) {
+        return;
+    }
+    lock(replay);
+    replay->stopping = true;
+    pthread_cond_broadcast(&replay->changed);
+    await_workers(replay, deadline_us);
+    bool late = !all_ended(replay);
+    unlock(replay);
+    for (size_t i = 0; i < replay->worker_count; i++) {
+        struct worker *worker = &replay->workers[i];
+        if (late && worker->sink) {
+            worker->sink->ops->abort(worker->sink);
+        }
+    }
+    for (size_t i = 0; i < replay->worker_count; i++) {
+        struct worker *worker = &replay->workers[i];
+        if (worker->started) {
+            pthread_join(worker->thread, NULL);
+        }
+        if (worker->sink) {
+            worker->sink->ops->free(worker->sink);
+        }
+    }
+    pthread_cond_destroy(&replay->settled);
+    pthread_cond_destroy(&replay->changed);
+    pthread_mutex_destroy(&replay->shared.lock);
+    free(replay->workers);
+    free(replay->lanes);
+    free(replay);
+}
+
+/* ---- Operation
+ * --------------------------------------------------------------------------- */
+
+void replay_wake(struct replay *replay)
+{
+    lock(replay);
+    replay->wakes++;
+    pthread_cond_broadcast(&replay->changed);
+    unlock(replay);
+}
+
+static bool any_busy(const struct replay *replay)
+{
+    for (size_t i = 0; i < replay->worker_count; i++) {
+        if (replay->workers[i].busy) {
+            return true;
+        }
+    }
+    return false;
+}
+
+int replay_pause(struct replay *replay, bool paused, struct err *err)
+{
+    int code = journal_setting_put(replay->shared.config.journal, PAUSED_SETTING,
+                                   paused ? "yes" : "no", err);
+    if (code != ERR_OK) {
+        return code;
+    }
+    lock(replay);
+    replay->paused = paused;
+    replay->wakes++;
+    pthread_cond_broadcast(&replay->changed);
+    while (paused && any_busy(replay)) {
+        pthread_cond_wait(&replay->settled, &replay->shared.lock);
+    }
+    unlock(replay);
+    for (size_t i = 0; i < replay->lane_count; i++) {
+        lane_set_paused(&replay->lanes[i], paused);
+    }
+    return ERR_OK;
+}
+
+int replay_accept_dead(struct replay *replay, const char *stream, uint32_t lane,
+                       struct err *err)
+{
+    for (size_t i = 0; i < replay->lane_count; i++) {
+        struct lane *found = &replay->lanes[i];
+        if (found->id.lane == lane && strcmp(found->stream_name, stream) == 0) {
+            lock(replay);
+            found->dead_accepted = true;
+            unlock(replay);
+            replay_wake(replay);
+            return ERR_OK;
+        }
+    }
+    return err_set(err, ERR_NOT_FOUND, 0,
+                   "there is no lane %u of stream %s; 'holdfast status' lists them", lane,
+                   stream);
+}
+
+int replay_status(struct replay *replay, struct replay_status *out_status,
+                  struct err *err)
+{
+    struct lane_status *lanes = calloc(replay->lane_count + 1, sizeof *lanes);
+    if (!lanes) {
+        return err_set(err, ERR_NOMEM, 0, "no memory for the status");
+    }
+    struct replay_status status = {.lanes = lanes, .lane_count = replay->lane_count};
+    lock(replay);
+    for (size_t i = 0; i < replay->lane_count; i++) {
+        lanes[i] = replay->lanes[i].status;
+    }
+    for (size_t i = 0; i < replay->worker_count; i++) {
+        status.connected = status.connected || replay->workers[i].connected;
+    }
+    status.paused = replay->paused;
+    unlock(replay);
+    *out_status = status;
+    return ERR_OK;
+}
