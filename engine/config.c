@@ -392,6 +392,7 @@ int config_parse(const char *name, struct slice text, struct config **out_config
         return err_set(err, ERR_NOMEM, 0, "no memory for the configuration");
     }
     struct config_memory *memory = config->memory;
+    text = text.len ? text : SLICE_LITERAL("");
     int code = locate_new(config->path, text, &locate, err);
     code = code ? code : raw_config_load(locate, text, &memory->raw, err);
     code = code ? code : read_all(locate, memory->raw, config, err);

@@ -1,0 +1,124 @@
+#include "engine/cli_commands.h"
+
+enum { ANY_NUMBER = 10000 };
+
+/* clang-format off */
+const struct command cli_commands[] = {
+    {
+        .name = "serve", .arguments = "",
+        .summary = "journal, HTTP and replay, until TERM or INT",
+        .help = "Takes records over HTTP, keeps them in the journal and applies them to\n"
+                "the database. The journal is made where there is none. TERM and INT\n"
+                "answer what was read, end the transaction in hand and stop within 10 s;\n"
+                "a second one stops at once; HUP reads the tokens again.\n",
+        .options = 0, .run = cli_serve,
+    },
+    {
+        .name = "validate", .arguments = "",
+        .summary = "check the configuration, and the tables",
+        .help = "Names file, line and key of the first fault. Where there is a journal,\n"
+                "streams that were removed while they have entries to apply are refused.\n"
+                "\n"
+                "  holdfast validate --config holdfast.yaml\n"
+                "  holdfast validate --database      also compares the tables\n",
+        .options = WITH(DATABASE) | WITH(JSON), .run = cli_validate,
+    },
+    {
+        .name = "ingest", .arguments = "FILE...",
+        .summary = "send files, or - for standard input, through the same door",
+        .help = "Cuts files (JSON in any form, CSV) at record boundaries and sends them to\n"
+                "the running engine; where none runs, into the journal itself. Each part\n"
+                "has a key made of the file's name, its place and its bytes, so that the\n"
+                "same command run again after a crash adds nothing twice.\n"
+                "\n"
+                "  holdfast ingest --stream mozi 2026-01-08.json\n"
+                "  zcat old.gz | holdfast ingest --stream mozi -\n"
+                "  holdfast ingest --stream mozi --url http://10.0.0.7:8640 "
+                "--token-file token x.csv\n",
+        .options = WITH(STREAM) | WITH(ROUTED) | WITH(URL) | WITH(TOKEN_FILE) |
+                   WITH(TIMEOUT) | WITH(STRICT) | WITH(QUIET) | WITH(JSON),
+        .args_min = 1, .args_max = ANY_NUMBER, .run = cli_ingest,
+    },
+    {
+        .name = "status", .arguments = "",
+        .summary = "how it stands: journal, lanes, database",
+        .help = "Asks the running engine; where none runs, reads the journal.\n"
+                "\n"
+                "  holdfast status --json | jq .\n",
+        .options = WITH(JSON), .run = cli_status,
+    },
+    {
+        .name = "pause", .arguments = "",
+        .summary = "lanes stand still while intake goes on; survives a restart",
+        .help = "Returns once the transactions in hand have ended. Use it around a dump or\n"
+                "a restore of the database.\n",
+        .options = 0, .run = cli_pause,
+    },
+    {
+        .name = "resume", .arguments = "",
+        .summary = "lanes go on after pause",
+        .help = "", .options = 0, .run = cli_resume,
+    },
+    {
+        .name = "journal ls", .arguments = "",
+        .summary = "list the entries of the journal",
+        .help = "  holdfast journal ls --stream mozi --from 1000 --limit 20\n",
+        .options = WITH(FROM) | WITH(LIMIT) | WITH(STREAM) | WITH(JSON),
+        .run = cli_journal_ls,
+    },
+    {
+        .name = "journal show", .arguments = "SEQ",
+        .summary = "one entry: its header and its records",
+        .help = "  holdfast journal show 1042 --json\n",
+        .options = WITH(JSON), .args_min = 1, .args_max = 1, .run = cli_journal_show,
+    },
+    {
+        .name = "journal verify", .arguments = "",
+        .summary = "read every byte: checksums, order, counts, marks",
+        .help = "Reads in a child process, since a damaged file can end the reader. Works\n"
+                "beside a running engine. Exit 1 where something is not sound.\n",
+        .options = WITH(QUIET) | WITH(JSON), .run = cli_journal_verify,
+    },
+    {
+        .name = "deadletter ls", .arguments = "",
+        .summary = "list records that could not be applied",
+        .help = "  holdfast deadletter ls --stream mozi --reason too_long --limit 20\n",
+        .options = WITH(STREAM) | WITH(REASON) | WITH(FROM) | WITH(LIMIT) | WITH(JSON),
+        .run = cli_deadletter_ls,
+    },
+    {
+        .name = "deadletter show", .arguments = "SEQ/INDEX",
+        .summary = "one dead letter with its bytes and its reason",
+        .help = "  holdfast deadletter show 1042/7\n",
+        .options = WITH(JSON), .args_min = 1, .args_max = 1, .run = cli_deadletter_show,
+    },
+    {
+        .name = "deadletter accept", .arguments = "",
+        .summary = "let a lane go on that stopped after too many dead letters in a row",
+        .help = "Needs a running engine.\n"
+                "\n"
+                "  holdfast deadletter accept --stream mozi --lane 0\n",
+        .options = WITH(STREAM) | WITH(LANE), .run = cli_deadletter_accept,
+    },
+    {
+        .name = "schema", .arguments = "",
+        .summary = "print the tables' DDL and the least rights",
+        .help = "  holdfast schema --stream mozi\n"
+                "  holdfast schema --user \"'holdfast'@'10.%'\" --database-name botnet\n",
+        .options = WITH(STREAM) | WITH(USER) | WITH(DATABASE_NAME), .run = cli_schema,
+    },
+    {
+        .name = "audit", .arguments = "",
+        .summary = "the law of conservation, over journal, ledger and tables",
+        .help = "For every lane, at the ledger's position:\n"
+                "accepted = new events + duplicates + conflicts + dead letters + given up,\n"
+                "and what lies above it is pending. Works beside a running engine. Exit 1\n"
+                "where the sides differ; each difference is named.\n"
+                "\n"
+                "  holdfast audit --json\n",
+        .options = WITH(JSON), .run = cli_audit,
+    },
+};
+/* clang-format on */
+
+const size_t cli_command_count = sizeof cli_commands / sizeof cli_commands[0];
