@@ -37,8 +37,8 @@ bool engine_ready(struct engine *engine, struct err *err);
 int engine_status_json(struct engine *engine, struct buf *out, struct err *err);
 int engine_metrics(struct engine *engine, struct buf *out, struct err *err);
 
-/* Set when the engine can't go on (a failed sync); the process should exit with this
- * error. Waits until then or until engine_wake_failure is called by a signal. */
+/* True once the engine can't go on (a failed sync); the process should exit with this
+ * error. Never waits. */
 bool engine_failed(struct engine *engine, struct err *err);
 
 #endif
