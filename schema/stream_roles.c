@@ -79,8 +79,8 @@ static int take_merges(struct builder *builder)
             code = take_single(builder, &stream->count_column, i, "count");
         }
     }
-    builder_at(builder, "entity.columns");
     if (!code && stream->entity_key_column < 0) {
+        builder_at(builder, "entity.columns");
         code = builder_refuse(builder, "one column needs merge rule key");
     }
     return code;

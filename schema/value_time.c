@@ -255,7 +255,8 @@ size_t value_format_time(int64_t time_us, int32_t offset_s, uint32_t precision,
                          char out_text[VALUE_TIME_TEXT])
 {
     int64_t seconds = floor_div(time_us, second_us);
-    int64_t us = time_us - seconds * second_us;
+    int64_t us = time_us % second_us;
+    us += us < 0 ? second_us : 0;
     seconds += offset_s;
     int64_t days = floor_div(seconds, day_s);
     struct date date = date_from_days(days);
