@@ -2,8 +2,10 @@
  *
  *     log_warn("lane_stopped", L_STR("stream", name), L_INT("lane", lane));
  *
- * Every event has a stable name. Control bytes, and bytes that are not UTF-8, are
- * escaped, so that a hostile value can't forge a line. The same event repeated
+ * Every event has a stable name. Control characters, those that steer the writing
+ * direction, and bytes that are not UTF-8, are escaped, so that a hostile value can't
+ * forge a line. A value over 1000 bytes is cut ("..."), and fields beyond 8 KiB are left
+ * out (cut=true). The same event repeated
  * within a second is written at most LOG_BURST times;
  * the next second's first line says how many were suppressed.
  * Threads: any; a line is one write(2).

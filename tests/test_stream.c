@@ -331,6 +331,7 @@ static struct column_spec *column_in(struct draft *draft, bool entity, const cha
 #define E(name) column_in(draft, true, name)
 #define V(name) column_in(draft, false, name)
 
+static const char *const list_type[] = {"event_type"};
 static const char *const list_ip[] = {"ip"};
 static const char *const list_time[] = {"communication_time"};
 static const char *const list_twice[] = {"ip", "ip"};
@@ -413,7 +414,7 @@ SPOIL(index_empty, draft->indexes[0].column_count = 0)
 SPOIL(index_unknown, draft->indexes[0].columns = list_unknown; draft->indexes[0].column_count = 2)
 SPOIL(index_twice, draft->indexes[1] = draft->indexes[0])
 SPOIL(index_primary, draft->indexes[0].name = "primary")
-SPOIL(key_too_long, V("event_type")->max = 1000; draft->indexes[0].columns = (const char *const[]){"event_type"})
+SPOIL(key_too_long, V("event_type")->max = 1000; draft->indexes[0].columns = list_type)
 
 static const struct {
     void (*spoil)(struct draft *draft);
