@@ -104,7 +104,7 @@ const struct command cli_commands[] = {
         .name = "schema", .arguments = "",
         .summary = "print the tables' DDL and the least rights",
         .help = "  holdfast schema --stream mozi\n"
-                "  holdfast schema --user \"'holdfast'@'10.%'\" --database-name botnet\n",
+                "  holdfast schema --user holdfast --database-name botnet\n",
         .options = WITH(STREAM) | WITH(USER) | WITH(DATABASE_NAME), .run = cli_schema,
     },
     {
