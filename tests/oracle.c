@@ -17,7 +17,7 @@ struct tally {
 
 /* One stream's comparison. */
 struct check {
-    const char *stream;
+    const char *stream; /* for messages, "all:" where it is about none */
     struct facts facts;
     struct event_rows events;
     struct node_rows nodes;
@@ -368,6 +368,7 @@ static void check_law(struct check *check, const struct ledger_sums *ledger,
         differ(check, &report->law_broken, 0, "%llu new events in the ledger, %llu there",
                (unsigned long long)ledger->events, (unsigned long long)report->events);
     report->accepted = ledger->records;
+    report->dead = dead;
     report->duplicates = ledger->duplicates;
     report->conflicts = ledger->conflicts;
 }
@@ -439,20 +440,17 @@ int oracle_compare(struct st_mysql *session, const struct oracle_log *logs,
     size_t batches = 1;
     for (size_t i = 0; i < log_count; i++)
         batches += logs[i].sample->batch_count;
-    struct check check = {.tallies = calloc(batches, sizeof *check.tallies)};
-    struct oracle_report *report = calloc(1, sizeof *report);
-    check.report = report;
-    int code;
-    if (!check.tallies || !report)
-        code = err_set(err, ERR_NOMEM, 0, "no memory for the oracle");
-    else
-        code = check_streams(session, logs, log_count, &check, err);
+    struct oracle_report report = {0};
+    struct check check = {.stream = "all:", .report = &report};
+    check.tallies = calloc(batches, sizeof *check.tallies);
+    if (!check.tallies)
+        return err_set(err, ERR_NOMEM, 0, "no memory for the oracle");
+    int code = check_streams(session, logs, log_count, &check, err);
     check.stream = "all:";
     if (code == 0)
         code = check_sums(session, logs, log_count, replay_dead, &check, err);
     if (code == 0)
-        *out_report = *report;
-    free(report);
+        *out_report = report;
     free(check.tallies);
     return code;
 }
@@ -477,6 +475,7 @@ void oracle_describe(const struct oracle_report *report, struct buf *out)
         {"events", report->events},
         {"duplicates", report->duplicates},
         {"conflicts", report->conflicts},
+        {"dead letters", report->dead},
         {"dead letters told", report->told_dead},
         {"entities", report->entities},
         {"lost", report->lost},

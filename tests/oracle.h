@@ -33,6 +33,8 @@ struct oracle_report {
     uint64_t duplicates; /* as the ledger counts them */
     uint64_t conflicts;
     uint64_t accepted; /* as the ledger counts: records of all applied entries */
+    uint64_t dead;     /* those of them that are none of the above; compared with what
+                        * the clients were told */
 
     /* by the log */
     uint64_t sent;      /* records; those of a batch without a key once for every send

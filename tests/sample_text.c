@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <time.h>
 
-enum { TIME_TEXT = 96 };
+enum { TIME_TEXT = 96, REPORT_OFFSET_S = 28800 };
 
 struct place {
     const char *country;
@@ -83,7 +83,7 @@ struct sample_record sample_report_truth(size_t index)
     (void)strptime(sample_report[index].first_seen, "%Y-%m-%d %H:%M:%S", &tm);
     (void)inet_pton(AF_INET, sample_report[index].ip, &address);
     return (struct sample_record){.ip = ntohl(address.s_addr),
-                                  .time_s = timegm(&tm) - 8 * 3600,
+                                  .time_s = timegm(&tm) - REPORT_OFFSET_S,
                                   .event = 0,
                                   .city = SAMPLE_NONE,
                                   .status = SAMPLE_NONE};
@@ -108,7 +108,7 @@ static bool time_text(const struct sample_text *text, char out[TIME_TEXT])
         {'/', ' ', -1, ""},
         {'-', 'T', -1, ""},
         {'-', 'T', 0, "Z"},
-        {'-', 'T', 8 * 3600, "+08:00"},
+        {'-', 'T', REPORT_OFFSET_S, "+08:00"},
         {'-', 'T', 0, ".250Z"},
     };
     int64_t utc = text->truth.time_s;
