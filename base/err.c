@@ -18,7 +18,7 @@ static const struct {
 int err_set(struct err *err, enum err_code code, int sys, const char *format, ...)
 {
     if (!err) {
-        return code;
+        return (int)code;
     }
     err->code = code;
     err->sys = sys;
@@ -26,13 +26,13 @@ int err_set(struct err *err, enum err_code code, int sys, const char *format, ..
     va_start(args, format);
     vsnprintf(err->message, sizeof err->message, format, args);
     va_end(args);
-    return code;
+    return (int)code;
 }
 
 int err_set_errno(struct err *err, enum err_code code, int sys, const char *format, ...)
 {
     if (!err) {
-        return code;
+        return (int)code;
     }
     err->code = code;
     err->sys = sys;
@@ -44,7 +44,7 @@ int err_set_errno(struct err *err, enum err_code code, int sys, const char *form
     size_t used = strlen(err->message);
     snprintf(err->message + used, sizeof err->message - used, ": %s",
              strerror_r(sys, text, sizeof text));
-    return code;
+    return (int)code;
 }
 
 int err_wrap(struct err *err, const char *format, ...)
@@ -58,7 +58,7 @@ int err_wrap(struct err *err, const char *format, ...)
     va_end(args);
     size_t used = strlen(err->message);
     snprintf(err->message + used, sizeof err->message - used, ": %s", inner);
-    return err->code;
+    return (int)err->code;
 }
 
 static size_t err_index(enum err_code code)

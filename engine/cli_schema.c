@@ -25,9 +25,13 @@ static int print_schema(const struct cli *cli, const struct config *config,
     struct buf out = {0};
     append_streams(&out, streams, count);
     buf_append_text(&out, "-- the least rights\n");
-    ddl_append_grants(&out, streams, count, database ? database : config->database.name,
-                      user ? user : config->database.user, LEDGER_TABLE,
-                      config->create_tables);
+    struct ddl_rights rights = {
+        .database = database ? database : config->database.name,
+        .user = user ? user : config->database.user,
+        .ledger_table = LEDGER_TABLE,
+        .with_create = config->create_tables,
+    };
+    ddl_append_grants(&out, streams, count, &rights);
     int exit_code = out.failed ? cli_fail(EXIT_INTERNAL, "no memory for the answer")
                                : cli_print(buf_slice(&out));
     buf_free(&out);

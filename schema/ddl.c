@@ -280,17 +280,18 @@ void ddl_append_event_table(struct buf *out, const struct stream *stream)
 
 /* What replay does: it reads and locks (SELECT ... FOR UPDATE wants UPDATE), inserts and
  * updates; a foreign key is made by whoever may reference its parent. */
-static void append_grant(struct buf *out, const char *database, const char *table,
-                         const char *user, const char *create)
+static void append_grant(struct buf *out, const struct ddl_rights *rights,
+                         const char *table, bool parent)
 {
     buf_append_text(out, "GRANT SELECT, INSERT, UPDATE");
-    buf_append_text(out, create);
+    buf_append_text(out, rights->with_create ? ", CREATE" : "");
+    buf_append_text(out, rights->with_create && parent ? ", REFERENCES" : "");
     buf_append_text(out, " ON ");
-    ddl_append_identifier(out, database);
+    ddl_append_identifier(out, rights->database);
     buf_append_char(out, '.');
     ddl_append_identifier(out, table);
     buf_append_text(out, " TO ");
-    append_quoted(out, slice_text(user));
+    append_quoted(out, slice_text(rights->user));
     buf_append_text(out, "@'%';\n");
 }
 
@@ -308,18 +309,15 @@ static bool is_granted(const struct stream *const *streams, size_t count,
 }
 
 void ddl_append_grants(struct buf *out, const struct stream *const *streams, size_t count,
-                       const char *database, const char *user, const char *ledger_table,
-                       bool with_create)
+                       const struct ddl_rights *rights)
 {
-    const char *parent = with_create ? ", CREATE, REFERENCES" : "";
-    const char *other = with_create ? ", CREATE" : "";
-    append_grant(out, database, ledger_table, user, other);
+    append_grant(out, rights, rights->ledger_table, false);
     for (size_t i = 0; i < count; i++) {
         if (!is_granted(streams, i, streams[i]->entity.name)) {
-            append_grant(out, database, streams[i]->entity.name, user, parent);
+            append_grant(out, rights, streams[i]->entity.name, true);
         }
         if (!is_granted(streams, i, streams[i]->event.name)) {
-            append_grant(out, database, streams[i]->event.name, user, other);
+            append_grant(out, rights, streams[i]->event.name, false);
         }
     }
 }

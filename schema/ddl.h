@@ -17,11 +17,17 @@ void ddl_append_identifier(struct buf *out, const char *name);
 void ddl_append_entity_table(struct buf *out, const struct stream *stream);
 void ddl_append_event_table(struct buf *out, const struct stream *stream);
 
-/* The least rights of `user` on `database`: one GRANT a line, each ended by ";\n".
- * with_create adds what creating missing tables needs. `ledger_table` is granted too. */
+/* The least rights of `user` (from any host) on `database`: one GRANT a line, each ended
+ * by ";\n". with_create adds what creating missing tables needs; without it the tables
+ * must be there, or the server refuses the GRANT. `ledger_table` is granted too. */
+struct ddl_rights {
+    const char *database;
+    const char *user;
+    const char *ledger_table;
+    bool with_create;
+};
 void ddl_append_grants(struct buf *out, const struct stream *const *streams, size_t count,
-                       const char *database, const char *user, const char *ledger_table,
-                       bool with_create);
+                       const struct ddl_rights *rights);
 
 /* The column's SQL type as DDL writes it, such as "VARCHAR(50)" or "INT UNSIGNED". */
 void ddl_append_type(struct buf *out, const struct stream_column *column);

@@ -260,6 +260,18 @@ static int corrupt(struct err *err, const char *what)
     return err_set(err, ERR_CORRUPT, 0, "damaged record payload: %s", what);
 }
 
+/* Is the name among the first `count` fields? */
+static bool has_field(const struct record_decoder *decoder, size_t count,
+                      struct slice name)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (slice_equal(decoder->fields[i].name, name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static int read_fields(struct record_decoder *decoder, struct err *err)
 {
     struct bytes_reader *in = &decoder->in;
@@ -274,10 +286,8 @@ static int read_fields(struct record_decoder *decoder, struct err *err)
         }
         field->type = (enum wire_type)type;
         field->index = stream_field_find(decoder->stream, field->name);
-        for (size_t j = 0; j < i; j++) {
-            if (slice_equal(decoder->fields[j].name, field->name)) {
-                return corrupt(err, "two fields have one name");
-            }
+        if (has_field(decoder, i, field->name)) {
+            return corrupt(err, "two fields have one name");
         }
     }
     return ERR_OK;

@@ -16,7 +16,7 @@ static const int64_t timestamp_max_us = 2147483647999999;
 static const int64_t datetime_min_us = -30610224000000000;
 static const int64_t datetime_max_us = 253402300799999999;
 /* no zone is further from UTC than this */
-static const int64_t zone_max_us = 14 * 3600 * (int64_t)1000000;
+static const int64_t zone_max_us = (int64_t)14 * 3600 * 1000000;
 
 bool field_reject(const struct stream_field *field, const char *reason,
                   struct reject *out_reject, const char *format, ...)
@@ -330,7 +330,7 @@ bool stream_field_parse(const struct stream_field *field, const struct raw_value
         parsed = parse_bool(field, raw, &value, out_reject);
         break;
     case VALUE_ABSENT:
-        assert(!"a field has a type");
+        assert(false && "a field has a type");
     }
     if (!parsed || !field_limit(field, &value, out_reject)) {
         return false;
@@ -390,7 +390,7 @@ static uint64_t hash_key(const struct value *key, bool is_unsigned)
     case VALUE_ABSENT:
     case VALUE_FLOAT:
     case VALUE_BOOL:
-        assert(!"stream_new admits no such key");
+        assert(false && "stream_new admits no such key");
     }
     return XXH3_64bits(text, len);
 }

@@ -55,8 +55,8 @@ void *builder_alloc(struct builder *builder, size_t count, size_t size)
 /* A copy of `text` (NULL stays NULL). */
 static int copy_text(struct builder *builder, const char *text, const char **out_copy)
 {
-    *out_copy = NULL;
     if (!text) {
+        *out_copy = NULL;
         return ERR_OK;
     }
     size_t size = strlen(text) + 1;
@@ -117,6 +117,15 @@ static int check_identifier(struct builder *builder, const char *name)
     return ERR_OK;
 }
 
+/* A checked copy; never NULL. */
+static int take_identifier(struct builder *builder, const char *name,
+                           const char **out_name)
+{
+    *out_name = "";
+    int code = check_identifier(builder, name);
+    return code ? code : copy_text(builder, name ? name : "", out_name);
+}
+
 static int check_field_name(struct builder *builder, const char *name)
 {
     size_t characters;
@@ -161,6 +170,17 @@ static const char *type_word(enum value_type type)
     return words[type];
 }
 
+static bool has_member(const char *const *members, size_t count, const char *wanted,
+                       int (*compare)(const char *, const char *))
+{
+    for (size_t i = 0; i < count; i++) {
+        if (compare(members[i], wanted) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Leaves the members that both enums know. */
 static int intersect_members(struct builder *builder, struct stream_field *field,
                              const struct column_spec *column)
@@ -171,10 +191,9 @@ static int intersect_members(struct builder *builder, struct stream_field *field
     }
     size_t count = 0;
     for (size_t i = 0; i < field->member_count; i++) {
-        for (size_t j = 0; j < column->member_count; j++) {
-            if (strcmp(field->members[i], column->members[j]) == 0) {
-                both[count++] = field->members[i];
-            }
+        if (has_member(column->members, column->member_count, field->members[i],
+                       strcmp)) {
+            both[count++] = field->members[i];
         }
     }
     if (count == 0) {
@@ -256,13 +275,10 @@ static int check_members(struct builder *builder, const struct column_spec *spec
                                   "without backslash, control or outer blanks",
                                   i);
         }
-        for (size_t j = 0; j < i; j++) {
-            if (strcasecmp(spec->members[j], member.data) == 0) {
-                return builder_refuse(builder,
-                                      "enum members '%s' and '%s' are one to the "
-                                      "database",
-                                      spec->members[j], member.data);
-            }
+        /* without case, as the database takes them */
+        if (has_member(spec->members, i, member.data, strcasecmp)) {
+            return builder_refuse(builder, "enum member '%s' is one with an earlier one",
+                                  member.data);
         }
     }
     return ERR_OK;
@@ -468,6 +484,7 @@ static int check_index_name(struct builder *builder, const struct index_spec *in
 static int take_index(struct builder *builder, const struct stream_table *table,
                       const struct index_spec *spec, struct index_spec *out_index)
 {
+    out_index->name = "";
     if (spec->column_count == 0 || spec->column_count > INDEX_COLUMNS_MAX) {
         return builder_refuse(builder, "an index has 1 to %d columns", INDEX_COLUMNS_MAX);
     }
@@ -531,13 +548,13 @@ static int take_id(struct builder *builder, const struct table_spec *spec,
                    struct stream_table *table, const char *label)
 {
     builder_at(builder, "%s.id", label);
-    int code = check_identifier(builder, spec->id);
+    int code = take_identifier(builder, spec->id, &table->id);
     if (!code && spec->id_bits != 0 && spec->id_bits != 32 && spec->id_bits != 64) {
         builder_at(builder, "%s.id_bits", label);
         code = builder_refuse(builder, "an id has 32 or 64 bits");
     }
     table->id_bits = spec->id_bits ? spec->id_bits : 64;
-    return code ? code : copy_text(builder, spec->id, &table->id);
+    return code;
 }
 
 static int take_columns(struct builder *builder, const struct table_spec *spec,
@@ -596,9 +613,7 @@ static int take_entity_ref(struct builder *builder)
 {
     struct stream *stream = &builder->owner->stream;
     builder_at(builder, "entity_ref");
-    int code = check_identifier(builder, builder->spec->entity_ref);
-    return code ? code
-                : copy_text(builder, builder->spec->entity_ref, &stream->entity_ref);
+    return take_identifier(builder, builder->spec->entity_ref, &stream->entity_ref);
 }
 
 static int build(struct builder *builder)

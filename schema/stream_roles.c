@@ -180,6 +180,16 @@ static int check_event_columns(struct builder *builder)
     return ERR_OK;
 }
 
+static bool is_among(const int *list, size_t count, int wanted)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (list[i] == wanted) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Indexes of the named event columns, each fed by a record field. */
 static int take_event_columns(struct builder *builder, const char *const *names,
                               size_t count, const char *label, const int **out_indexes)
@@ -197,10 +207,8 @@ static int take_event_columns(struct builder *builder, const char *const *names,
             return builder_refuse(
                 builder, "'%s' is not an event column that a record field feeds", name);
         }
-        for (size_t j = 0; j < i; j++) {
-            if (indexes[j] == indexes[i]) {
-                return builder_refuse(builder, "'%s' is named twice", name);
-            }
+        if (is_among(indexes, i, indexes[i])) {
+            return builder_refuse(builder, "'%s' is named twice", name);
         }
     }
     *out_indexes = indexes;
@@ -293,7 +301,7 @@ static size_t key_bytes(const struct stream_column *column)
     case COLUMN_STRING:
         return (size_t)column->spec.max * 4;
     case COLUMN_IP:
-        return 15 * 4;
+        return 60; /* 15 characters of 4 bytes */
     case COLUMN_INTEGER:
     case COLUMN_FLOAT:
         return column->spec.bits / 8;
@@ -355,22 +363,13 @@ static int check_key_bytes(struct builder *builder)
 /* ---- CSV ----------------------------------------------------------------------------
  */
 
-static bool csv_holds(const struct stream *stream, size_t count, int field)
-{
-    for (size_t i = 0; i < count; i++) {
-        if (stream->csv[i] == field) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static int check_csv_complete(struct builder *builder)
 {
     const struct stream *stream = &builder->owner->stream;
     builder_at(builder, "csv");
     for (size_t i = 0; i < stream->field_count; i++) {
-        if (stream->fields[i].required && !csv_holds(stream, stream->csv_count, (int)i)) {
+        if (stream->fields[i].required &&
+            !is_among(stream->csv, stream->csv_count, (int)i)) {
             return builder_refuse(builder, "the required field '%s' is not among them",
                                   stream->fields[i].name);
         }
@@ -401,7 +400,7 @@ static int take_csv(struct builder *builder)
         if (csv[i] == STREAM_NO_FIELD) {
             return builder_refuse(builder, "no column is fed by a field '%s'", name);
         }
-        if (csv_holds(stream, i, csv[i])) {
+        if (is_among(csv, i, csv[i])) {
             return builder_refuse(builder, "'%s' is named twice", name);
         }
     }

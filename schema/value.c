@@ -40,12 +40,10 @@ bool value_parse_ip(struct slice text, uint32_t *out_ip)
 {
     uint32_t ip = 0;
     for (int i = 0; i < 4; i++) {
-        if (i > 0) {
-            if (text.len == 0 || text.data[0] != '.') {
-                return false;
-            }
-            text = slice_of(text.data + 1, text.len - 1);
+        if (i > 0 && (text.len == 0 || text.data[0] != '.')) {
+            return false;
         }
+        text = slice_of(text.data + (i > 0), text.len - (i > 0));
         uint32_t octet = 0;
         size_t len = parse_octet(text, &octet);
         if (len == 0) {

@@ -182,7 +182,7 @@ Test(base_log, levels_below_the_set_one_are_silent)
     cr_assert_null(strstr(text, "quiet"));
     cr_assert_not_null(strstr(text, " level=warn event=loud n=2\n"));
     free(text);
-    fclose(file);
+    cr_assert_eq(fclose(file), 0);
 }
 
 Test(base_log, repeats_are_limited_by_event)
@@ -200,7 +200,7 @@ Test(base_log, repeats_are_limited_by_event)
     cr_assert_lt(lines, 500, "%zu lines", lines);
     cr_assert_not_null(strstr(text, "event=once"), "another event is not held back");
     free(text);
-    fclose(file);
+    cr_assert_eq(fclose(file), 0);
 }
 
 /* A line is bounded: too long a value is cut, and the line still ends and still is what
@@ -219,7 +219,7 @@ Test(base_log, too_long_a_line_is_cut_and_stays_well_formed)
     cr_assert_not_null(strstr(line, "...\",\"after\":1}"));
     assert_is_json(line);
     free(line);
-    fclose(file);
+    cr_assert_eq(fclose(file), 0);
 }
 
 Test(base_log, fields_beyond_the_bound_are_left_out_whole)
@@ -235,5 +235,5 @@ Test(base_log, fields_beyond_the_bound_are_left_out_whole)
     cr_assert_null(strstr(line, "\"b\":"));
     cr_assert_not_null(strstr(line, ",\"cut\":true}\n"));
     free(line);
-    fclose(file);
+    cr_assert_eq(fclose(file), 0);
 }

@@ -128,7 +128,8 @@ Test(ddl, grants)
     }
     const struct stream *const *list = (const struct stream *const *)streams;
     struct buf out = {0};
-    ddl_append_grants(&out, list, 1, "bot`net", "o'hold\\fast", "holdfast_ledger", false);
+    struct ddl_rights least = {"bot`net", "o'hold\\fast", "holdfast_ledger", false};
+    ddl_append_grants(&out, list, 1, &least);
     assert_text(&out,
                 "GRANT SELECT, INSERT, UPDATE ON `bot``net`.`holdfast_ledger` TO "
                 "'o''hold\\\\fast'@'%';\n"
@@ -136,7 +137,8 @@ Test(ddl, grants)
                 "'o''hold\\\\fast'@'%';\n"
                 "GRANT SELECT, INSERT, UPDATE ON `bot``net`.`botnet_communications_mozi` "
                 "TO 'o''hold\\\\fast'@'%';\n");
-    ddl_append_grants(&out, list + 1, 2, "d", "u", "l", true);
+    struct ddl_rights creating = {"d", "u", "l", true};
+    ddl_append_grants(&out, list + 1, 2, &creating);
     assert_text(
         &out,
         "GRANT SELECT, INSERT, UPDATE, CREATE ON `d`.`l` TO 'u'@'%';\n"
