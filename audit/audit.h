@@ -1,0 +1,73 @@
+/* audit/audit.h: the law of conservation, proved from two sides. The folder's door.
+ *
+ * For each lane, at the position L that its ledger row holds:
+ *
+ *     records accepted up to L = new events + duplicates + conflicts
+ *                              + dead letters of entries up to L + given up
+ *
+ * and what the journal accepted above L is pending, whatever dead letters it has. The
+ * left side is the journal's (each entry carries its lane's running count), events,
+ * duplicates and conflicts are the database's, written in the data's transaction.
+ *
+ * The ledger is read first and everything else is evaluated at what it said, so that an
+ * engine may go on applying meanwhile.
+ */
+#ifndef HOLDFAST_AUDIT_AUDIT_H
+#define HOLDFAST_AUDIT_AUDIT_H
+
+#include "journal/journal.h"
+#include "replay/db.h"
+#include "replay/ledger.h"
+#include "schema/stream.h"
+
+enum { AUDIT_PROBLEM_MAX = 512 };
+
+struct audit_lane {
+    char stream[JOURNAL_STREAM_MAX + 1];
+    uint32_t lane;
+    bool configured;
+    bool in_journal;          /* false: only the ledger knows it */
+    struct ledger_row ledger; /* not found: nothing is applied, L is 0 */
+    uint64_t accepted;        /* by the journal, ever */
+    bool position_known;      /* the journal still knows its count at L: */
+    uint64_t position_records;
+    uint64_t dead_kept; /* dead letters of entries up to L */
+    uint64_t dead_retried;
+    uint64_t dead_purged;
+    uint64_t given_up; /* by accepted gaps */
+    /* filled in by audit_judge */
+    uint64_t pending;
+    int64_t unaccounted; /* records(L) less the other side; 0 where the law holds */
+    char problem[AUDIT_PROBLEM_MAX]; /* "": none */
+};
+
+struct audit_stream {
+    const struct stream *stream;
+    bool entity_found; /* the table is there */
+    bool event_found;
+    uint64_t entities; /* rows */
+    uint64_t events;
+};
+
+struct audit_report {
+    char journal_id[JOURNAL_ID_TEXT];
+    struct audit_lane *lanes; /* by stream and lane */
+    size_t lane_count;
+    struct audit_stream *streams;
+    size_t stream_count;
+    bool ledger_found; /* the ledger table is there */
+    size_t problems;   /* lanes with a problem */
+};
+
+/* Audits the journal against the database that `db` is connected to; the streams are
+ * those that are configured. Reads only. 0 where it could be done, whatever it found.
+ * Errors as db_query and the journal's reading functions; ERR_NOMEM. */
+int audit_run(struct journal *journal, struct db *db, const struct stream *const *streams,
+              size_t stream_count, struct audit_report *out_report, struct err *err);
+void audit_report_free(struct audit_report *report);
+
+/* Fills in pending, unaccounted and problem from the rest. Pure. `problem` may hold a
+ * finding already, which stays. */
+void audit_judge(struct audit_lane *lane);
+
+#endif
