@@ -299,6 +299,9 @@ Test(value_number, floats_are_the_nearest_double)
         snprintf(text, sizeof text, "%.*fe%d", (int)(state % 9),
                  (double)(int64_t)state / 1e12, (int)(state >> 32) % 40);
         assert_real(text);
+        snprintf(text, sizeof text, "%llue%d", (unsigned long long)(state >> 7),
+                 (int)(state % 45) - 22);
+        assert_real(text);
     }
 }
 
