@@ -462,6 +462,7 @@ Test(record_damage, versions_and_counts)
     cr_assert_eq(open_code(stream, SLICE_LITERAL("")), ERR_CORRUPT);
     /* four thousand million rows of no field take no byte each */
     cr_assert_eq(open_code(stream, SLICE_LITERAL("\1\xff\xff\xff\xff\0")), ERR_CORRUPT);
+    cr_assert_eq(open_code(stream, SLICE_LITERAL("\1\2\0\0\0\0XX")), ERR_CORRUPT);
     cr_assert_eq(open_code(stream, SLICE_LITERAL("\1\xff\xff\xff\xff\1\1\1aXXXX")),
                  ERR_CORRUPT);
     cr_assert_eq(open_code(stream, SLICE_LITERAL("\1\0\0\0\0\1\x08\1a")), ERR_CORRUPT);
