@@ -99,17 +99,16 @@ static int check_chain(struct walk *walk, const struct entry_header *header,
     return ERR_OK;
 }
 
+/* The chain goes on behind an entry whose payload is damaged. */
 static int check_entry(struct walk *walk, const struct entry_header *header,
                        struct slice value, struct err *err)
 {
-    if (header->state == JOURNAL_ENTRY_FULL) {
-        int rc = format_entry_check(header, (const uint8_t *)value.data,
-                                    format_entry_payload(header, value), err);
-        if (rc) {
-            return rc;
-        }
+    int rc = check_chain(walk, header, err);
+    if (!rc && header->state == JOURNAL_ENTRY_FULL) {
+        rc = format_entry_check(header, (const uint8_t *)value.data,
+                                format_entry_payload(header, value), err);
     }
-    return check_chain(walk, header, err);
+    return rc;
 }
 
 static void count(struct walk *walk, const struct entry_header *header, size_t len)

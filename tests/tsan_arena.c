@@ -11,8 +11,18 @@
 
 enum { ARENA_FIRST = 0x351000, ARENA_COUNT = 0x1000 };
 
-int rand_r(unsigned *seed)
+/* visible: libcriterion must find it in the executable */
+__attribute__((visibility("default"))) int rand_r(unsigned *seed)
 {
     *seed = *seed * 1103515245U + 12345U;
     return ARENA_FIRST + (int)((*seed >> 16) % ARENA_COUNT);
+}
+
+/* Tests fork children that start threads. The sanitizer takes the test process for
+ * threaded (Criterion forked it) and would end such a child. */
+__attribute__((visibility("default"))) const char *__tsan_default_options(void);
+
+const char *__tsan_default_options(void)
+{
+    return "die_after_fork=0";
 }
