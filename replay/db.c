@@ -97,8 +97,8 @@ static int execute(struct db *db, struct slice sql, struct err *err)
         return err_set(err, ERR_UNKNOWN, CLIENT_SERVER_GONE,
                        "%s: the connection to the database is lost", db->statement);
     }
-    /* the command's own byte counts too */
-    if (db->server.max_allowed_packet && sql.len >= db->server.max_allowed_packet) {
+    /* the command's own byte counts, and the server takes less than the limit */
+    if (db->server.max_allowed_packet && sql.len + 1 >= db->server.max_allowed_packet) {
         return err_set(err, ERR_RESOURCE, SERVER_PACKET_TOO_LARGE,
                        "%s: a statement of %zu bytes, but the server's "
                        "max_allowed_packet is %llu; raise it there",
