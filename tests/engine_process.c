@@ -100,13 +100,18 @@ static int ended(struct engine_process *engine, int code, struct err *err)
                    tail);
 }
 
-int engine_start(struct engine_process *engine, struct err *err)
+int engine_launch(struct engine_process *engine, struct err *err)
 {
     const char *argv[] = {engine->binary, "serve", "--config", engine->config, NULL};
-    int code = process_start(argv, engine->log, SIGKILL, &engine->pid, err);
+    engine->starts++;
+    return process_start(argv, engine->log, SIGKILL, &engine->pid, err);
+}
+
+int engine_start(struct engine_process *engine, struct err *err)
+{
+    int code = engine_launch(engine, err);
     if (code != 0)
         return code;
-    engine->starts++;
     int64_t end = process_now_ms() + ENGINE_READY_TIMEOUT_MS;
     while (process_now_ms() < end) {
         struct buf answer = {0};

@@ -46,6 +46,9 @@ enum { ENGINE_READY_TIMEOUT_MS = 60000 };
 int engine_configure(struct engine_process *engine, const struct engine_options *options,
                      struct err *err);
 
+/* Starts it and doesn't wait. ERR_IO. */
+int engine_launch(struct engine_process *engine, struct err *err);
+
 /* Starts it and waits until /readyz says 200. ERR_IO: it ended instead, or was not ready
  * in time; the log's end is in the message, and it is not running. */
 int engine_start(struct engine_process *engine, struct err *err);
