@@ -1,9 +1,11 @@
 #include "tests/journal_kit.h"
 
 #include <criterion/criterion.h>
+#include <fcntl.h>
 #include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 const struct journal_read_limits kit_no_limits = {UINT64_MAX, UINT64_MAX, SIZE_MAX};
@@ -203,4 +205,47 @@ struct journal_entries kit_read(struct kit *kit, const char *stream, uint32_t la
                                &entries, &err);
     cr_assert(rc == ERR_OK, "%s", err.message);
     return entries;
+}
+
+char *kit_payload(uint32_t producer, uint32_t number, size_t *out_len)
+{
+    *out_len = 20 + (producer * 7919U + number * 104729U) % 30000;
+    return kit_bytes(*out_len, producer * 1000003U + number);
+}
+
+struct kit_program kit_run(const struct kit *kit, const char *mode, unsigned number)
+{
+    struct kit_program program = {0};
+    int in[2];
+    int out[2];
+    const char *build = getenv("HOLDFAST_BUILD");
+    char path[512];
+    char text[16];
+    cr_assert(build, "HOLDFAST_BUILD names the build directory");
+    (void)snprintf(path, sizeof path, "%s/tests/program_journal", build);
+    (void)snprintf(text, sizeof text, "%u", number);
+    cr_assert_eq(pipe2(in, O_CLOEXEC), 0);
+    cr_assert_eq(pipe2(out, O_CLOEXEC), 0);
+    program.pid = fork();
+    if (program.pid == 0) {
+        if (dup2(in[0], 0) == 0 && dup2(out[1], 1) == 1) {
+            execl(path, path, mode, kit->path, text, (char *)NULL);
+        }
+        _exit(127);
+    }
+    cr_assert_gt(program.pid, 0);
+    cr_assert_eq(close(in[0]), 0);
+    cr_assert_eq(close(out[1]), 0);
+    program.in = in[1];
+    program.out = out[0];
+    return program;
+}
+
+int kit_wait(struct kit_program *program)
+{
+    int status = 0;
+    cr_assert_eq(close(program->in), 0);
+    cr_assert_eq(waitpid(program->pid, &status, 0), program->pid);
+    cr_assert_eq(close(program->out), 0);
+    return status;
 }

@@ -5,6 +5,8 @@
 
 #include "journal/journal.h"
 
+#include <sys/types.h>
+
 struct kit_clock {
     struct clock clock;
     _Atomic int64_t wall_us;
@@ -60,5 +62,25 @@ struct journal_entries kit_read(struct kit *kit, const char *stream, uint32_t la
                                 uint64_t after);
 
 extern const struct journal_read_limits kit_no_limits;
+
+/* What program_journal's batches hold, 20 bytes to 30 KB. Free it. */
+char *kit_payload(uint32_t producer, uint32_t number, size_t *out_len);
+
+struct kit_ack {
+    uint64_t seq;
+    uint32_t producer;
+    uint32_t number;
+};
+
+struct kit_program {
+    pid_t pid;
+    int in; /* its standard input, for writing */
+    int out;
+};
+
+/* Starts program_journal on the kit's journal. */
+struct kit_program kit_run(const struct kit *kit, const char *mode, unsigned number);
+/* Ends its input and waits for it; its wait status. */
+int kit_wait(struct kit_program *program);
 
 #endif

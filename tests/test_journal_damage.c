@@ -258,27 +258,13 @@ Test(journal_damage, a_second_writer_is_refused_by_pid)
 {
     struct kit kit;
     kit_start(&kit);
-    int ready[2];
-    int finish[2];
-    cr_assert_eq(pipe(ready), 0);
-    cr_assert_eq(pipe(finish), 0);
-    pid_t child = fork();
-    if (child == 0) {
-        char byte = 'r';
-        kit_open(&kit);
-        kit_append(&kit, "s", 0, "payload");
-        (void)!write(ready[1], &byte, 1);
-        (void)!read(finish[0], &byte, 1);
-        kit_close(&kit);
-        _exit(0);
-    }
-    cr_assert_eq(close(ready[1]), 0);
+    struct kit_program program = kit_run(&kit, "hold", 0);
     char byte = 0;
-    cr_assert_eq(read(ready[0], &byte, 1), 1);
+    cr_assert_eq(read(program.out, &byte, 1), 1);
     struct err err;
     cr_assert_eq(kit_open_fails(&kit, &err), ERR_LOCKED);
     char pid[32];
-    (void)snprintf(pid, sizeof pid, "pid %d", (int)child);
+    (void)snprintf(pid, sizeof pid, "pid %d", (int)program.pid);
     cr_assert(strstr(err.message, pid), "%s", err.message);
 
     /* a reader beside it */
@@ -296,10 +282,7 @@ Test(journal_damage, a_second_writer_is_refused_by_pid)
     cr_assert_eq(journal_mark_done(kit.journal, "s", 0, &none, &err), ERR_INVALID);
     kit_close(&kit);
 
-    cr_assert_eq(write(finish[1], &byte, 1), 1);
-    int status = 0;
-    cr_assert_eq(waitpid(child, &status, 0), child);
-    cr_assert_eq(status, 0);
+    cr_assert_eq(kit_wait(&program), 0);
     kit_open(&kit);
     kit_end(&kit);
 }
