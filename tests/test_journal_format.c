@@ -1,0 +1,347 @@
+/* The journal's format: what version 1 looks like is in data/journal-v1, hex by name.
+ * Those files never change; a later version gets a directory of its own and still reads
+ * these. With HOLDFAST_WRITE_GOLDEN set, files that are missing are written. */
+#include "journal/format.h"
+#include "journal/space.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* ---- Golden files ---------------------------------------------------------------- */
+
+static void golden_path(const char *name, char out[512])
+{
+    const char *source = getenv("HOLDFAST_SOURCE");
+    (void)snprintf(out, 512, "%s/tests/data/journal-v1/%s.hex", source ? source : ".",
+                   name);
+}
+
+static void write_golden(const char *path, struct slice bytes)
+{
+    FILE *file = fopen(path, "w");
+    cr_assert(file, "%s", path);
+    for (size_t i = 0; i < bytes.len; i++) {
+        (void)fprintf(file, "%02x%s", (unsigned char)bytes.data[i],
+                      i % 32 == 31 || i + 1 == bytes.len ? "\n" : "");
+    }
+    cr_assert_eq(fclose(file), 0);
+}
+
+static void read_golden(const char *name, struct buf *out)
+{
+    char path[512];
+    golden_path(name, path);
+    FILE *file = fopen(path, "r");
+    cr_assert(file, "%s is missing", path);
+    unsigned byte = 0;
+    while (fscanf(file, "%2x", &byte) == 1) {
+        buf_append_char(out, (char)byte);
+    }
+    cr_assert_eq(fclose(file), 0);
+}
+
+static void check_golden(const char *name, struct slice bytes)
+{
+    char path[512];
+    golden_path(name, path);
+    if (getenv("HOLDFAST_WRITE_GOLDEN") && access(path, F_OK)) {
+        write_golden(path, bytes);
+    }
+    struct buf golden = {0};
+    read_golden(name, &golden);
+    cr_assert(slice_equal(buf_slice(&golden), bytes), "%s differs", name);
+    buf_free(&golden);
+}
+
+/* ---- Samples --------------------------------------------------------------------- */
+
+static struct journal_position position(uint64_t seq, int first)
+{
+    struct journal_position value = {.seq = seq};
+    for (int i = 0; i < JOURNAL_SUM_LEN; i++) {
+        value.sum[i] = (uint8_t)(first + i);
+    }
+    return value;
+}
+
+static struct entry_header sample_header(void)
+{
+    struct entry_header header = {
+        .state = JOURNAL_ENTRY_FULL,
+        .seq = 0x0102030405060708,
+        .batch_seq = 0x0102030405060707,
+        .batch_entries = 3,
+        .records = 50000,
+        .accepted = 49999,
+        .running = 123456789012,
+        .received_at_us = -5,
+        .lane = 7,
+        .previous = position(0x0102030405060700, 16),
+        .stream = "mozi",
+    };
+    return header;
+}
+
+static const struct slice sample_payload = {"the payload, opaque here", 24};
+
+static struct slice sample_entry(struct entry_header *header, uint8_t *out)
+{
+    *header = sample_header();
+    format_entry_encode(header, sample_payload, out);
+    return slice_of(out, header->header_len + sample_payload.len);
+}
+
+Test(journal_format, an_entry_is_as_it_was)
+{
+    uint8_t raw[512];
+    struct entry_header header;
+    check_golden("entry", sample_entry(&header, raw));
+    header.state = JOURNAL_ENTRY_EXPIRED;
+    check_golden("stub", slice_of(raw, format_stub_encode(&header, raw)));
+    header.state = JOURNAL_ENTRY_GAP;
+    check_golden("gap", slice_of(raw, format_stub_encode(&header, raw)));
+}
+
+static void check_header(const struct entry_header *got)
+{
+    struct entry_header want = sample_header();
+    cr_assert_eq(got->seq, want.seq);
+    cr_assert_eq(got->batch_seq, want.batch_seq);
+    cr_assert_eq(got->batch_entries, want.batch_entries);
+    cr_assert_eq(got->records, want.records);
+    cr_assert_eq(got->accepted, want.accepted);
+    cr_assert_eq(got->running, want.running);
+    cr_assert_eq(got->received_at_us, want.received_at_us);
+    cr_assert_eq(got->lane, want.lane);
+    cr_assert_eq(got->previous.seq, want.previous.seq);
+    cr_assert_arr_eq(got->previous.sum, want.previous.sum, JOURNAL_SUM_LEN);
+    cr_assert_eq(got->payload_len, sample_payload.len);
+    cr_assert_str_eq(got->stream, want.stream);
+}
+
+Test(journal_format, version_1_is_read)
+{
+    struct buf golden = {0};
+    struct entry_header header;
+    struct err err = {0};
+    read_golden("entry", &golden);
+    cr_assert_eq(format_entry_decode(buf_slice(&golden), &header, &err), ERR_OK, "%s",
+                 err.message);
+    cr_assert_eq(header.state, JOURNAL_ENTRY_FULL);
+    check_header(&header);
+    struct slice payload = format_entry_payload(&header, buf_slice(&golden));
+    cr_assert(slice_equal(payload, sample_payload));
+    cr_assert_eq(format_entry_check(&header, (const uint8_t *)golden.data, payload, &err),
+                 ERR_OK);
+    uint8_t sum[JOURNAL_SUM_LEN];
+    memcpy(sum, header.sum, sizeof sum);
+
+    static const char *const stubs[] = {"stub", "gap"};
+    for (int i = 0; i < 2; i++) {
+        buf_clear(&golden);
+        read_golden(stubs[i], &golden);
+        cr_assert_eq(format_entry_decode(buf_slice(&golden), &header, &err), ERR_OK);
+        cr_assert_eq(header.state, i ? JOURNAL_ENTRY_GAP : JOURNAL_ENTRY_EXPIRED);
+        check_header(&header);
+        cr_assert_arr_eq(header.sum, sum, sizeof sum, "a stub keeps the entry's sum");
+    }
+    buf_free(&golden);
+}
+
+Test(journal_format, each_flipped_bit_of_an_entry_is_found)
+{
+    uint8_t raw[512];
+    struct entry_header header;
+    struct slice entry = sample_entry(&header, raw);
+    for (size_t bit = 0; bit < entry.len * 8; bit++) {
+        raw[bit / 8] ^= (uint8_t)(1 << bit % 8);
+        struct entry_header got;
+        struct err err = {0};
+        int rc = format_entry_decode(entry, &got, &err);
+        if (!rc) {
+            rc = format_entry_check(&got, raw, format_entry_payload(&got, entry), &err);
+        }
+        cr_assert(rc == ERR_CORRUPT || rc == ERR_VERSION, "bit %zu", bit);
+        raw[bit / 8] ^= (uint8_t)(1 << bit % 8);
+    }
+}
+
+Test(journal_format, a_cut_entry_is_found)
+{
+    uint8_t raw[512];
+    struct entry_header header;
+    struct slice entry = sample_entry(&header, raw);
+    for (size_t len = 0; len < entry.len; len++) {
+        char *exact = malloc(len + 1); /* so that a read behind it is seen */
+        memcpy(exact, raw, len);
+        char *cut = realloc(exact, len ? len : 1);
+        struct entry_header got;
+        struct err err = {0};
+        cr_assert_eq(format_entry_decode(slice_of(cut, len), &got, &err), ERR_CORRUPT,
+                     "%zu bytes", len);
+        free(cut);
+    }
+}
+
+Test(journal_format, records_are_as_they_were)
+{
+    struct buf out = {0};
+    struct err err = {0};
+    struct format_identity identity = {.created_at_us = 1767225600000000};
+    memcpy(identity.id, "0123456789abcdef", sizeof identity.id);
+    format_identity_encode(&out, &identity);
+    check_golden("identity", buf_slice(&out));
+    struct format_identity got_identity;
+    cr_assert_eq(format_identity_decode(buf_slice(&out), &got_identity, &err), ERR_OK);
+    cr_assert_arr_eq(got_identity.id, identity.id, sizeof identity.id);
+    cr_assert_eq(got_identity.created_at_us, identity.created_at_us);
+
+    buf_clear(&out);
+    struct format_state state = {11, 22, 33, 44, 55};
+    format_state_encode(&out, &state);
+    check_golden("state", buf_slice(&out));
+    struct format_state got_state;
+    cr_assert_eq(format_state_decode(buf_slice(&out), &got_state, &err), ERR_OK);
+    cr_assert_eq(memcmp(&got_state, &state, sizeof state), 0);
+
+    buf_clear(&out);
+    struct format_lane lane = {position(9, 1), 100, position(7, 32), 80, 3, 2};
+    format_lane_encode(&out, &lane);
+    check_golden("lane", buf_slice(&out));
+    struct format_lane got_lane;
+    cr_assert_eq(format_lane_decode(buf_slice(&out), &got_lane, &err), ERR_OK);
+    cr_assert_eq(memcmp(&got_lane, &lane, sizeof lane), 0);
+    buf_free(&out);
+}
+
+Test(journal_format, receipts_and_dead_letters_are_as_they_were)
+{
+    struct buf out = {0};
+    struct err err = {0};
+    struct format_receipt receipt = {
+        .first_seq = 77, .at_us = 88, .answer = SLICE_LITERAL("{\"seq\":77}")};
+    memset(receipt.body_sum, 0xee, sizeof receipt.body_sum);
+    format_receipt_encode(&out, &receipt);
+    check_golden("receipt", buf_slice(&out));
+    struct format_receipt got_receipt;
+    cr_assert_eq(format_receipt_decode(buf_slice(&out), &got_receipt, &err), ERR_OK);
+    cr_assert_eq(got_receipt.first_seq, 77);
+    cr_assert_eq(got_receipt.at_us, 88);
+    cr_assert(slice_equal(got_receipt.answer, receipt.answer));
+
+    buf_clear(&out);
+    struct format_dead dead = {.state = JOURNAL_DEAD_RETRIED,
+                               .at_intake = true,
+                               .lane = 3,
+                               .at_us = 99,
+                               .retried_seq = 123,
+                               .stream = SLICE_LITERAL("mozi"),
+                               .reason = SLICE_LITERAL("too_long"),
+                               .field = SLICE_LITERAL("isp"),
+                               .detail = SLICE_LITERAL("longer than 255"),
+                               .bytes = SLICE_LITERAL("{}")};
+    format_dead_encode(&out, &dead);
+    check_golden("dead", buf_slice(&out));
+    struct format_dead got_dead;
+    cr_assert_eq(format_dead_decode(buf_slice(&out), &got_dead, &err), ERR_OK);
+    cr_assert_eq(got_dead.state, JOURNAL_DEAD_RETRIED);
+    cr_assert_eq(got_dead.retried_seq, 123);
+    cr_assert(slice_equal(got_dead.detail, dead.detail));
+    cr_assert(slice_equal(got_dead.bytes, dead.bytes));
+    buf_free(&out);
+}
+
+Test(journal_format, keys_are_as_they_were_and_sort)
+{
+    uint8_t a[FORMAT_LANE_KEY_MAX];
+    uint8_t b[FORMAT_LANE_KEY_MAX];
+    check_golden("lane-key", slice_of(a, format_lane_key(a, "mozi", 258)));
+    char stream[JOURNAL_STREAM_MAX + 1];
+    uint32_t lane = 0;
+    struct err err = {0};
+    cr_assert_eq(format_lane_key_decode(slice_of(a, 9), stream, &lane, &err), ERR_OK);
+    cr_assert_str_eq(stream, "mozi");
+    cr_assert_eq(lane, 258);
+    format_dead_key(a, 0x1ff, 2);
+    check_golden("dead-key", slice_of(a, (size_t)FORMAT_DEAD_KEY_LEN));
+    format_dead_key(b, 0x200, 1);
+    cr_assert_lt(memcmp(a, b, FORMAT_DEAD_KEY_LEN), 0);
+    format_receipt_time_key(a, 1767225600000000, 5);
+    check_golden("receipt-time-key", slice_of(a, (size_t)FORMAT_RECEIPT_TIME_KEY_LEN));
+    format_receipt_time_key(b, 1767225600000001, 4);
+    cr_assert_lt(memcmp(a, b, FORMAT_RECEIPT_TIME_KEY_LEN), 0);
+}
+
+/* Sealed with version 2, as a newer program would. */
+Test(journal_format, a_newer_version_is_refused)
+{
+    struct err err = {0};
+    struct buf out = {0};
+    format_sentinel_encode(&out, "00112233445566778899aabbccddeeff");
+    check_golden("sentinel", buf_slice(&out));
+    char id[JOURNAL_ID_TEXT];
+    cr_assert_eq(format_sentinel_decode(buf_slice(&out), id, &err), ERR_OK);
+    out.data[strlen("holdfast journal\nversion ")] = '2';
+    cr_assert_eq(format_sentinel_decode(buf_slice(&out), id, &err), ERR_VERSION);
+    buf_free(&out);
+    uint8_t raw[512];
+    struct entry_header header;
+    struct slice entry = sample_entry(&header, raw);
+    raw[4] = 2;
+    cr_assert_eq(format_entry_decode(entry, &header, &err), ERR_VERSION);
+}
+
+Test(journal_format, a_sealed_record_shows_each_flipped_bit)
+{
+    struct buf out = {0};
+    struct format_lane lane = {position(9, 1), 100, position(7, 32), 80, 3, 2};
+    format_lane_encode(&out, &lane);
+    for (size_t bit = 0; bit < out.len * 8; bit++) {
+        out.data[bit / 8] = (char)(out.data[bit / 8] ^ (1 << bit % 8));
+        struct format_lane got;
+        struct err err = {0};
+        cr_assert_eq(format_lane_decode(buf_slice(&out), &got, &err), ERR_CORRUPT);
+        out.data[bit / 8] = (char)(out.data[bit / 8] ^ (1 << bit % 8));
+    }
+    buf_free(&out);
+}
+
+/* ---- The reserve ----------------------------------------------------------------- */
+
+Test(journal_space, reserve_follows_the_size)
+{
+    cr_assert_eq(space_reserve(0, 1 << 20), 128 << 10);
+    cr_assert_eq(space_reserve(0, 256 << 20), 8 << 20);
+    cr_assert_eq(space_reserve(0, 4ULL << 30), 64 << 20);
+    cr_assert_eq(space_reserve(0, 64ULL << 30), 256 << 20);
+    cr_assert_eq(space_reserve(1 << 20, 64ULL << 30), 1 << 20);
+    cr_assert_eq(space_reserve(1 << 20, 1 << 20), 128 << 10);
+}
+
+Test(journal_space, intake_takes_the_smaller_of_map_and_disk)
+{
+    struct space space = {.page_size = 4096,
+                          .map_bytes = 1000000,
+                          .used_bytes = 400000,
+                          .ahead_bytes = 50000,
+                          .disk_free_bytes = 1000000,
+                          .reserve_bytes = 100000};
+    cr_assert_eq(space_intake(&space), 500000);
+    space.disk_free_bytes = 60000;
+    cr_assert_eq(space_intake(&space), 10000);
+    space.disk_free_bytes = 0;
+    cr_assert_eq(space_intake(&space), 0);
+    space.disk_free_bytes = 1000000;
+    space.used_bytes = 2000000;
+    cr_assert_eq(space_intake(&space), 0);
+}
+
+Test(journal_space, values_take_whole_pages)
+{
+    cr_assert_geq(space_of_value(4096, 100), 100);
+    cr_assert_geq(space_of_value(4096, 4080), 4096);
+    cr_assert_geq(space_of_value(4096, 4081), 8192);
+    cr_assert_lt(space_of_value(4096, 4081), 8192 + 4096);
+}
