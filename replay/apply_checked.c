@@ -135,7 +135,7 @@ static int run_insert(struct checked *at, const uint32_t *items, size_t count,
                       struct err *err)
 {
     (void)items;
-    struct db_outcome outcome;
+    struct db_outcome outcome = {0};
     int code = db_exec(at->context->db, buf_slice(&at->sql), &outcome, err);
     if (code) {
         return code;
@@ -273,7 +273,7 @@ static int take_entity(struct checked *at, const uint32_t *items, size_t count,
 static int lock_run(struct checked *at, const uint32_t *items, size_t count,
                     struct err *err)
 {
-    struct db_rows rows;
+    struct db_rows rows = {0};
     int code = db_query(at->context->db, buf_slice(&at->sql), &rows, err);
     if (code) {
         return code;
@@ -510,7 +510,7 @@ static int take_event(struct checked *at, const uint32_t *items, size_t count,
 static int look_run(struct checked *at, const uint32_t *items, size_t count,
                     struct err *err)
 {
-    struct db_rows rows;
+    struct db_rows rows = {0};
     int code = db_query(at->context->db, buf_slice(&at->sql), &rows, err);
     if (code) {
         return code;
@@ -682,7 +682,7 @@ static int merge_run(struct checked *at, const uint32_t *items, size_t count,
                      struct err *err)
 {
     (void)items;
-    struct db_outcome outcome;
+    struct db_outcome outcome = {0};
     int code = db_exec(at->context->db, buf_slice(&at->sql), &outcome, err);
     if (code) {
         return code;
@@ -814,7 +814,7 @@ static int validate_run(struct checked *at, const uint32_t *items, size_t count,
                         struct err *err)
 {
     (void)items;
-    struct db_rows rows;
+    struct db_rows rows = {0};
     int code = db_query(at->context->db, buf_slice(&at->sql), &rows, err);
     if (code) {
         return code;

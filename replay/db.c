@@ -14,11 +14,11 @@
 enum {
     STATEMENT_HEAD_MAX = 120,
     PASSWORD_MAX = 1024,
-    WARNINGS_SHOWN_MAX = 1024, /* MySQL keeps no more by default */
-    SERVER_VALUES_DEPRECATED = 1287,
     SERVER_PACKET_TOO_LARGE = 1153,
     CLIENT_SERVER_GONE = 2006,
 };
+
+#define SERVER_VALUES_DEPRECATED "1287"
 
 struct db {
     MYSQL *handle; /* NULL once the connection is lost */
@@ -196,15 +196,15 @@ int db_query_each(struct db *db, struct slice sql,
  * MariaDB knows no other form. */
 static int count_deprecations(struct db *db, uint64_t *out_count, struct err *err)
 {
-    struct db_rows rows;
+    struct db_rows rows = {0};
     uint64_t count = 0;
     int code = db_query(db, SLICE_LITERAL("SHOW WARNINGS"), &rows, err);
     if (code) {
         return code;
     }
-    for (size_t i = 0; i < rows.row_count && i < WARNINGS_SHOWN_MAX; i++) {
-        count += rows.column_count > 1 &&
-                 atoi(db_cell(&rows, i, 1).data) == SERVER_VALUES_DEPRECATED;
+    for (size_t i = 0; i < rows.row_count; i++) {
+        /* level, code, message */
+        count += slice_is(db_cell(&rows, i, 1), SERVER_VALUES_DEPRECATED);
     }
     db_rows_free(&rows);
     *out_count = count;
@@ -545,23 +545,25 @@ static void start_library(void)
     library_ready = mysql_library_init(0, NULL, NULL) == 0;
 }
 
-static int new_db(struct db_hosts *hosts, struct db **out_db, struct err *err)
+static struct db *new_db(struct db_hosts *hosts, uint64_t generation)
 {
     pthread_once(&library_once, start_library);
     struct db *db = library_ready ? calloc(1, sizeof *db) : NULL;
-    MYSQL *handle = db ? mysql_init(NULL) : NULL;
-    if (!handle || pthread_mutex_init(&db->socket_lock, NULL)) {
-        if (handle) {
-            mysql_close(handle);
+    if (!db) {
+        return NULL;
+    }
+    db->handle = mysql_init(NULL);
+    if (!db->handle || pthread_mutex_init(&db->socket_lock, NULL)) {
+        if (db->handle) {
+            mysql_close(db->handle);
         }
         free(db);
-        return err_set(err, ERR_NOMEM, 0, "no memory for a database connection");
+        return NULL;
     }
-    db->handle = handle;
     db->hosts = hosts;
+    db->generation = generation;
     db->socket = -1;
-    *out_db = db;
-    return 0;
+    return db;
 }
 
 static int log_in(struct db *db, const struct db_config *config,
@@ -599,12 +601,10 @@ int db_connect(const struct db_config *config, struct db_hosts *hosts, struct db
                struct err *err)
 {
     struct db_host host = db_hosts_present(hosts);
-    struct db *db = NULL;
-    int code = new_db(hosts, &db, err);
-    if (code) {
-        return code;
+    struct db *db = new_db(hosts, host.generation);
+    if (!db) {
+        return err_set(err, ERR_NOMEM, 0, "no memory for a database connection");
     }
-    db->generation = host.generation;
     if (config->socket) {
         snprintf(db->server.host, sizeof db->server.host, "%.200s", config->socket);
     } else {
@@ -613,7 +613,7 @@ int db_connect(const struct db_config *config, struct db_hosts *hosts, struct db
                  host.name, v6 ? "]" : "", (unsigned)host.port);
     }
     snprintf(db->statement, sizeof db->statement, "logging in as %.40s", config->user);
-    code = log_in(db, config, &host, err);
+    int code = log_in(db, config, &host, err);
     code = code ? code : set_up_session(db, config, err);
     code = code ? code : examine_session(db, err);
     if (code) {

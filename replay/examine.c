@@ -64,7 +64,7 @@ static bool is_name(struct slice found, const char *name)
 /* ERR_NOT_FOUND where it is missing. */
 static int check_engine(struct db *db, const char *table, struct err *err)
 {
-    struct db_rows rows;
+    struct db_rows rows = {0};
     int code = query_schema(db, "SELECT engine FROM information_schema.tables", table, "",
                             &rows, err);
     if (code) {
@@ -174,7 +174,7 @@ static uint64_t type_max(const struct ddl_found_column *column)
 static int check_head_room(struct examined *at, const struct ddl_found_column *id,
                            struct err *err)
 {
-    struct db_rows rows;
+    struct db_rows rows = {0};
     int code =
         query_schema(at->db, "SELECT auto_increment FROM information_schema.tables",
                      at->table->name, "", &rows, err);
@@ -195,16 +195,24 @@ static int check_head_room(struct examined *at, const struct ddl_found_column *i
     return 0;
 }
 
+static const struct ddl_found_column *find_column(const struct ddl_found_column *found,
+                                                  size_t count, const char *name)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (strcasecmp(found[i].name, name) == 0) {
+            return &found[i];
+        }
+    }
+    return NULL;
+}
+
 static void note_nullability(struct examined *at, const struct ddl_found_column *found,
                              size_t found_count)
 {
     for (size_t i = 0; at->not_null && i < at->table->column_count; i++) {
-        at->not_null[i] = at->table->columns[i].spec.not_null;
-        for (size_t k = 0; k < found_count; k++) {
-            if (strcasecmp(found[k].name, at->table->columns[i].name) == 0) {
-                at->not_null[i] = !found[k].nullable;
-            }
-        }
+        const struct ddl_found_column *column =
+            find_column(found, found_count, at->table->columns[i].name);
+        at->not_null[i] = column && !column->nullable;
     }
 }
 
@@ -214,13 +222,11 @@ static int check_found(struct examined *at, const struct db_rows *rows, struct e
     if (!found) {
         return no_memory(err);
     }
-    const struct ddl_found_column *id = NULL;
     for (size_t i = 0; i < rows->row_count; i++) {
         found[i] = found_column(rows, i);
-        if (strcasecmp(found[i].name, at->table->id) == 0) {
-            id = &found[i];
-        }
     }
+    const struct ddl_found_column *id =
+        find_column(found, rows->row_count, at->table->id);
     struct buf differences = {0};
     if (ddl_compare(at->stream, at->entity, found, rows->row_count, at->missing,
                     &differences)) {
@@ -236,7 +242,7 @@ static int check_found(struct examined *at, const struct db_rows *rows, struct e
 
 static int check_columns(struct examined *at, struct err *err)
 {
-    struct db_rows rows;
+    struct db_rows rows = {0};
     int code = query_schema(
         at->db,
         "SELECT column_name, data_type, column_type, collation_name, "
@@ -331,7 +337,7 @@ static void find_key_index(struct examined *at, const struct db_rows *rows)
 
 static int check_indexes(struct examined *at, struct err *err)
 {
-    struct db_rows rows;
+    struct db_rows rows = {0};
     int code =
         query_schema(at->db,
                      "SELECT index_name, column_name, non_unique, sub_part, seq_in_index "
@@ -351,7 +357,7 @@ static int check_triggers(struct examined *at, struct err *err)
     buf_append_text(&sql, "SELECT trigger_name FROM information_schema.triggers WHERE "
                           "event_object_schema = DATABASE() AND event_object_table = ");
     db_append_quoted(&sql, slice_text(at->table->name));
-    struct db_rows rows;
+    struct db_rows rows = {0};
     int code =
         sql.failed ? no_memory(err) : db_query(at->db, buf_slice(&sql), &rows, err);
     buf_free(&sql);

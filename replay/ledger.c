@@ -151,7 +151,7 @@ static int elsewhere(struct db *db, const struct ledger_lane *lane,
                      const struct ledger_row *previous, struct ledger_row *out_found,
                      struct err *err)
 {
-    struct ledger_row row;
+    struct ledger_row row = {0};
     int code = ledger_read(db, lane, true, &row, err);
     if (code) {
         return code;

@@ -125,7 +125,7 @@ static int sink_prepare(struct sink *sink, const struct stream *stream, struct b
         code = examine_server(at->db, at->config.durability, notes, err);
         at->examined = code == 0;
     }
-    struct sink_tables tables;
+    struct sink_tables tables = {0};
     code = code ? code
                 : examine_tables(at->db, stream, at->config.create_tables, &tables, notes,
                                  err);
@@ -190,7 +190,7 @@ static int work(const struct apply_context *context, struct apply_outcome *outco
 {
     const struct apply_request *request = context->request;
     struct ledger_row next = next_row(request);
-    struct ledger_row found;
+    struct ledger_row found = {0};
     int code = ledger_advance(context->db, &request->lane, request->previous, &next,
                               &found, err);
     if (code == ERR_IDENTITY) {
@@ -244,7 +244,7 @@ static int sink_apply(struct sink *sink, const struct apply_request *request,
                        "stream %s was not prepared on this connection",
                        request->stream->name);
     }
-    struct fold fold;
+    struct fold fold = {0};
     code = fold_new(request->stream, request->records, request->record_count, &fold, err);
     if (code) {
         return code;
@@ -255,13 +255,16 @@ static int sink_apply(struct sink *sink, const struct apply_request *request,
                                     .fold = &fold,
                                     .zone_offset_s = at->config.zone_offset_s};
     struct apply_outcome outcome = {.fates = malloc(request->record_count + 1)};
+    if (!outcome.fates) {
+        fold_free(&fold);
+        return err_set(err, ERR_NOMEM, 0, "no memory to apply the records");
+    }
     struct apply_result result = {0};
-    code = outcome.fates ? transact(&context, &outcome, &result, err)
-                         : err_set(err, ERR_NOMEM, 0, "no memory to apply the records");
+    code = transact(&context, &outcome, &result, err);
     if (code == 0 || code == ERR_IDENTITY) {
         *out_result = result;
     }
-    if (code == 0 && fates && request->record_count) {
+    if (code == 0 && fates) {
         memcpy(fates, outcome.fates, request->record_count);
     }
     free(outcome.fates);

@@ -591,7 +591,7 @@ Test(sink, a_small_packet_is_obeyed)
     cr_assert_eq(sink_kit_connect(&kit), 0, "%s", kit.err.message);
     /* as many characters, of four bytes */
     char wide[801];
-    for (int i = 0; i < 200; i++) {
+    for (size_t i = 0; i < 200; i++) {
         memcpy(wide + 4 * i, "😀", 5);
     }
     sink_kit_add(&kit, "serial", "x", "at", "2026-01-08 01:00:00", "probe", "1", "note",

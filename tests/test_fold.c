@@ -74,9 +74,8 @@ static void apply_one(const struct stream *stream, const struct apply_record *re
         if (!carries(value)) {
             continue;
         }
-        if (column->merge == MERGE_LATEST && newest) {
-            *cell = *value;
-        } else if (column->merge == MERGE_FIRST && !carries(cell)) {
+        if ((column->merge == MERGE_LATEST && newest) ||
+            (column->merge == MERGE_FIRST && !carries(cell))) {
             *cell = *value;
         } else if (column->merge == MERGE_MIN || column->merge == MERGE_MAX) {
             extend(column, cell, value);
