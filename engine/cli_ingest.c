@@ -108,8 +108,16 @@ static int take_header(struct ingest *ingest, struct source *source)
     const char *names[STREAM_FIELDS_MAX];
     size_t len = 0;
     size_t count = header_names(ingest, names);
-    if (cut_has_header(buf_slice(&source->data), names, count, &len) &&
-        !buf_append(&source->header, source->data.data, len)) {
+    if (!cut_has_header(buf_slice(&source->data), names, count, &len)) {
+        return 0;
+    }
+    if (len > ingest->config->intake.body_max / 2) {
+        return cli_fail(EXIT_PROBLEM,
+                        "the header of %s is larger than half of "
+                        "intake.max_body; raise it",
+                        source->path);
+    }
+    if (!buf_append(&source->header, source->data.data, len)) {
         return cli_fail(EXIT_INTERNAL, "no memory for the header of %s", source->path);
     }
     return 0;

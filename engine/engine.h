@@ -37,8 +37,13 @@ bool engine_ready(struct engine *engine, struct err *err);
 int engine_status_json(struct engine *engine, struct buf *out, struct err *err);
 int engine_metrics(struct engine *engine, struct buf *out, struct err *err);
 
-/* True once the engine can't go on (a failed sync); the process should exit with this
- * error. Never waits. */
+/* True once the journal can't go on (a failed sync): the process should exit with this
+ * error and be restarted into recovery. Poll it. */
 bool engine_failed(struct engine *engine, struct err *err);
+
+/* Everybody in engine_when_applied is told `false` now: before the server stops. */
+void engine_release_waiters(struct engine *engine);
+
+int64_t engine_uptime_us(const struct engine *engine);
 
 #endif

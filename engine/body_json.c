@@ -1,0 +1,319 @@
+/* engine/body_json.c: JSON bodies, by one pass of yajl over the whole text.
+ *
+ * Where the parser stands is a stack of places:
+ *
+ *   TOP       the sequence of values of the body
+ *   LIST      an array of records: at the top, or under "records" or "metrics"
+ *   RECORD    an object whose members are fields
+ *   WRAPPER   a top object that turned out to hold a list: its other members are passed
+ * over FLAT      "fields" or "tags" of a metric: its members are the record's fields
+ *   NESTED    anything deeper: passed over, and told as one RAW_NESTED field
+ *
+ * A top object is a record until "records" or "metrics" with an array is its first
+ * member. An element of "records" is a record, or {"value": record} as Kafka's REST proxy
+ * has it. After a syntax error at the top, parsing goes on with the next line that begins
+ * a value; inside a list the rest of the body is one broken tail.
+ */
+#include "engine/body_forms.h"
+
+#include <yajl/yajl_parse.h>
+
+enum place { TOP, LIST, RECORD, WRAPPER, FLAT, NESTED };
+
+/* Why the list's elements are what they are. */
+enum list_kind { LIST_PLAIN, LIST_RECORDS, LIST_METRICS };
+
+struct json_body {
+    const struct body_handler *handler;
+    struct slice text; /* what this parser was given */
+    yajl_handle parser;
+    enum place places[BODY_DEPTH_MAX + 1];
+    size_t depth; /* places[depth] is where we are */
+    enum list_kind list;
+    size_t value_start; /* offset of the record, or the broken piece, in hand */
+    size_t top_start;   /* offset of the top value in hand */
+    size_t last_end;    /* of the last whole value at the top or in the list */
+    bool has_fields;    /* of the record in hand */
+    bool too_deep;
+    struct slice key; /* of the member in hand */
+    char key_copy[BODY_FIELD_NAME_MAX];
+    uint64_t records;
+};
+
+static enum place here(const struct json_body *body)
+{
+    return body->places[body->depth];
+}
+
+/* In a callback: where the token in hand ends. */
+static size_t offset(const struct json_body *body)
+{
+    return yajl_get_bytes_consumed(body->parser);
+}
+
+static bool push(struct json_body *body, enum place place)
+{
+    if (body->depth == BODY_DEPTH_MAX) {
+        body->too_deep = true;
+        return false;
+    }
+    body->places[++body->depth] = place;
+    return true;
+}
+
+static struct slice piece(const struct json_body *body, size_t from, size_t to)
+{
+    return slice_of(body->text.data + from, to - from);
+}
+
+static void tell_field(struct json_body *body, enum raw_type type, struct slice text)
+{
+    struct raw_value value = {.type = type, .text = text};
+    body->has_fields = true;
+    body->handler->field(body->handler->context, body->key, &value);
+}
+
+/* A scalar of any kind. */
+static int on_scalar(struct json_body *body, enum raw_type type, struct slice text)
+{
+    static const char detail[] = "a record must be an object";
+    switch (here(body)) {
+    case TOP:
+    case LIST:
+        body->handler->broken(body->handler->context,
+                              type == RAW_STRING || type == RAW_NUMBER
+                                  ? text
+                                  : SLICE_LITERAL("null, true or false"),
+                              "json", detail);
+        break;
+    case RECORD:
+    case FLAT:
+        tell_field(body, type, text);
+        break;
+    case WRAPPER:
+    case NESTED:
+        break;
+    }
+    return 1;
+}
+
+static int on_null(void *context)
+{
+    return on_scalar(context, RAW_NULL, (struct slice){0});
+}
+
+static int on_boolean(void *context, int value)
+{
+    return on_scalar(context, value ? RAW_TRUE : RAW_FALSE, (struct slice){0});
+}
+
+static int on_number(void *context, const char *text, size_t len)
+{
+    return on_scalar(context, RAW_NUMBER, slice_of(text, len));
+}
+
+static int on_string(void *context, const unsigned char *text, size_t len)
+{
+    return on_scalar(context, RAW_STRING, slice_of(text, len));
+}
+
+/* The key outlives the callback: in the body where it stands there as it is. */
+static int on_key(void *context, const unsigned char *text, size_t len)
+{
+    struct json_body *body = context;
+    struct slice key = slice_of(text, len);
+    bool within =
+        key.data >= body->text.data && key.data + len <= body->text.data + body->text.len;
+    if (!within) {
+        len = len < sizeof body->key_copy ? len : sizeof body->key_copy;
+        memcpy(body->key_copy, text, len);
+        key = slice_of(body->key_copy, len);
+    }
+    if (here(body) != NESTED) {
+        body->key = key;
+    }
+    return 1;
+}
+
+static int begin_record(struct json_body *body)
+{
+    body->value_start = offset(body) - 1;
+    body->has_fields = false;
+    body->handler->begin(body->handler->context);
+    return push(body, RECORD);
+}
+
+/* An object where a field's value should be. */
+static int on_inner_object(struct json_body *body)
+{
+    bool outer = here(body) == RECORD;
+    bool kafka = body->list == LIST_RECORDS && slice_is(body->key, "value");
+    bool metric = body->list == LIST_METRICS &&
+                  (slice_is(body->key, "fields") || slice_is(body->key, "tags"));
+    if (outer && (kafka || metric)) {
+        return push(body, FLAT);
+    }
+    tell_field(body, RAW_NESTED, (struct slice){0});
+    return push(body, NESTED);
+}
+
+static int on_object(void *context)
+{
+    struct json_body *body = context;
+    switch (here(body)) {
+    case TOP:
+        body->top_start = offset(body) - 1;
+        return begin_record(body);
+    case LIST:
+        return begin_record(body);
+    case RECORD:
+    case FLAT:
+        return on_inner_object(body);
+    case WRAPPER:
+    case NESTED:
+        break;
+    }
+    return push(body, NESTED);
+}
+
+static int on_object_end(void *context)
+{
+    struct json_body *body = context;
+    if (here(body) == RECORD) {
+        body->records++;
+        body->handler->end(body->handler->context,
+                           piece(body, body->value_start, offset(body)));
+    }
+    body->depth--;
+    if (here(body) == TOP || here(body) == LIST) {
+        body->last_end = offset(body);
+    }
+    return 1;
+}
+
+static int begin_list(struct json_body *body, enum list_kind kind)
+{
+    body->list = kind;
+    return push(body, LIST);
+}
+
+static int on_array(void *context)
+{
+    struct json_body *body = context;
+    enum place place = here(body);
+    if (place == TOP) {
+        body->top_start = offset(body) - 1;
+        body->value_start = body->top_start;
+        return begin_list(body, LIST_PLAIN);
+    }
+    bool wraps = place == RECORD && body->depth == 1 && !body->has_fields;
+    if (wraps && (slice_is(body->key, "records") || slice_is(body->key, "metrics"))) {
+        body->places[body->depth] = WRAPPER;
+        return begin_list(body,
+                          slice_is(body->key, "records") ? LIST_RECORDS : LIST_METRICS);
+    }
+    if (place == LIST) {
+        body->handler->broken(body->handler->context, SLICE_LITERAL("[...]"), "json",
+                              "a record must be an object, not an array");
+    } else if (place == RECORD || place == FLAT) {
+        tell_field(body, RAW_NESTED, (struct slice){0});
+    }
+    return push(body, NESTED);
+}
+
+static int on_array_end(void *context)
+{
+    struct json_body *body = context;
+    if (here(body) == LIST) {
+        body->list = LIST_PLAIN;
+    }
+    body->depth--;
+    if (here(body) == TOP) {
+        body->last_end = offset(body);
+    }
+    return 1;
+}
+
+static const yajl_callbacks callbacks = {
+    .yajl_null = on_null,
+    .yajl_boolean = on_boolean,
+    .yajl_number = on_number,
+    .yajl_string = on_string,
+    .yajl_start_map = on_object,
+    .yajl_map_key = on_key,
+    .yajl_end_map = on_object_end,
+    .yajl_start_array = on_array,
+    .yajl_end_array = on_array_end,
+};
+
+/* Parses `text` until its end or the first error; true at the end. */
+static bool run(struct json_body *body)
+{
+    body->parser = yajl_alloc(&callbacks, NULL, body);
+    if (!body->parser) {
+        return false;
+    }
+    yajl_config(body->parser, yajl_allow_multiple_values, 1);
+    yajl_config(body->parser, yajl_dont_validate_strings, 1);
+    yajl_status status =
+        yajl_parse(body->parser, (const unsigned char *)body->text.data, body->text.len);
+    if (status == yajl_status_ok) {
+        status = yajl_complete_parse(body->parser);
+    }
+    yajl_free(body->parser);
+    body->parser = NULL;
+    return status == yajl_status_ok;
+}
+
+/* The next line after `from` that begins a value; the end of the text if there is none.
+ */
+static size_t next_value_line(struct slice text, size_t from)
+{
+    while (from < text.len) {
+        const char *newline = memchr(text.data + from, '\n', text.len - from);
+        if (!newline) {
+            return text.len;
+        }
+        from = (size_t)(newline - text.data) + 1;
+        if (from < text.len && (text.data[from] == '{' || text.data[from] == '[')) {
+            return from;
+        }
+    }
+    return text.len;
+}
+
+/* Where the piece that can't be parsed begins, and where parsing can go on. */
+static void find_break(const struct json_body *body, size_t *out_from, size_t *out_to)
+{
+    bool in_list =
+        body->depth > 0 && (body->places[1] == LIST || body->places[1] == WRAPPER);
+    if (in_list) {
+        *out_from =
+            body->value_start > body->last_end ? body->value_start : body->last_end;
+        *out_to = body->text.len;
+        return;
+    }
+    *out_from = body->depth > 0 ? body->top_start : body->last_end;
+    *out_to = next_value_line(body->text, *out_from);
+}
+
+uint64_t body_parse_json(struct slice text, const struct body_handler *handler)
+{
+    uint64_t records = 0;
+    while (slice_trim(text).len) {
+        struct json_body body = {.handler = handler, .text = text};
+        if (run(&body)) {
+            return records + body.records;
+        }
+        records += body.records;
+        size_t from;
+        size_t to;
+        find_break(&body, &from, &to);
+        handler->broken(handler->context, slice_trim(piece(&body, from, to)),
+                        body.too_deep ? "depth" : "json",
+                        body.too_deep ? "objects or arrays nested too deeply"
+                                      : "this is not JSON");
+        text = slice_of(text.data + to, text.len - to);
+    }
+    return records;
+}

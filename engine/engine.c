@@ -1,0 +1,341 @@
+/* engine/engine.c: journal, replay and the thread that looks after time: waiters whose
+ * deadline has come, entries without a stream, the journal's health.
+ */
+#include "engine/engine.h"
+#include "engine/waiters.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+enum { TICK_US = 50000 };
+
+struct engine {
+    const struct config *config;
+    struct journal *journal;
+    struct replay *replay;
+    struct db_hosts *hosts;
+    struct intake_rules rules;
+    struct waiters *waiters;
+    pthread_t keeper;
+    bool keeper_started;
+    int64_t started_us;
+
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool stopping;
+    struct replay *to_wake; /* replay, while it may be woken */
+};
+
+/* ---- Replay's events, told to the log
+ * ------------------------------------------------------ */
+
+static enum log_level level_of(const char *event)
+{
+    static const struct {
+        const char *event;
+        enum log_level level;
+    } levels[] = {
+        {"transaction_begun", LOG_DEBUG}, {"transaction_done", LOG_DEBUG},
+        {"lane_stopped", LOG_ERROR},      {"retry", LOG_WARN},
+        {"commit_unknown", LOG_WARN},     {"rewound", LOG_WARN},
+        {"dead_letter", LOG_WARN},        {"sink_note", LOG_WARN},
+        {"connect_failed", LOG_WARN},     {"connection_lost", LOG_WARN},
+    };
+    for (size_t i = 0; i < sizeof levels / sizeof levels[0]; i++) {
+        if (strcmp(levels[i].event, event) == 0) {
+            return levels[i].level;
+        }
+    }
+    return LOG_INFO;
+}
+
+static void on_event(void *context, const char *event, const struct lane_status *lane,
+                     const struct err *err)
+{
+    (void)context;
+    struct log_field fields[8];
+    size_t count = 0;
+    if (lane) {
+        fields[count++] = L_STR("stream", lane->stream);
+        fields[count++] = L_INT("lane", lane->lane);
+        fields[count++] = L_INT("applied_seq", lane->ledger.position.seq);
+        fields[count++] = L_INT("first_seq", lane->first_seq);
+        fields[count++] = L_INT("last_seq", lane->last_seq);
+        fields[count++] = L_INT("records", lane->records);
+    }
+    if (err->code != ERR_OK) {
+        fields[count++] = L_CODE(err);
+    }
+    if (err->message[0]) {
+        fields[count++] = L_STR(err->code == ERR_OK ? "note" : "error", err->message);
+    }
+    log_event(level_of(event), event, fields, count);
+}
+
+static void on_applied(void *context, const char *stream, uint32_t lane, uint64_t seq)
+{
+    struct engine *engine = context;
+    waiters_applied(engine->waiters, stream, lane, seq);
+}
+
+/* On the journal's writer. */
+static void on_commit(void *context)
+{
+    struct engine *engine = context;
+    pthread_mutex_lock(&engine->lock);
+    struct replay *replay = engine->to_wake;
+    if (replay) {
+        replay_wake(replay);
+    }
+    pthread_mutex_unlock(&engine->lock);
+}
+
+/* ---- The keeper
+ * ------------------------------------------------------------------------------ */
+
+/* Entries of INTAKE_UNROUTED hold dead letters alone: there is nothing to apply. */
+static void settle_unrouted(struct engine *engine)
+{
+    struct journal_lane lane;
+    struct journal_entries entries;
+    if (journal_lane_get(engine->journal, INTAKE_UNROUTED, 0, &lane, NULL) != ERR_OK ||
+        lane.done.seq == lane.last_seq ||
+        journal_read_entry(engine->journal, lane.last_seq, &entries, NULL) != ERR_OK) {
+        return;
+    }
+    struct journal_position done = {.seq = lane.last_seq};
+    memcpy(done.sum, entries.items[0].sum, sizeof done.sum);
+    journal_entries_free(&entries);
+    journal_confirm(engine->journal, INTAKE_UNROUTED, 0, true);
+    struct err err = {0};
+    if (journal_mark_done(engine->journal, INTAKE_UNROUTED, 0, &done, &err) != ERR_OK) {
+        log_error("unrouted_not_settled", L_CODE(&err), L_ERR(&err));
+        return;
+    }
+    waiters_applied(engine->waiters, INTAKE_UNROUTED, 0, done.seq);
+}
+
+static void *keep(void *context)
+{
+    struct engine *engine = context;
+    pthread_mutex_lock(&engine->lock);
+    while (!engine->stopping) {
+        int64_t until_us = clock_steady_us(&clock_system) + TICK_US;
+        struct timespec until = {until_us / 1000000, until_us % 1000000 * 1000};
+        pthread_cond_timedwait(&engine->changed, &engine->lock, &until);
+        pthread_mutex_unlock(&engine->lock);
+        waiters_expire(engine->waiters, clock_steady_us(&clock_system));
+        settle_unrouted(engine);
+        pthread_mutex_lock(&engine->lock);
+    }
+    pthread_mutex_unlock(&engine->lock);
+    return NULL;
+}
+
+/* ---- Opening and closing
+ * ----------------------------------------------------------------------- */
+
+static int new_sink(void *context, struct sink **out_sink, struct err *err)
+{
+    struct engine *engine = context;
+    struct sink_mariadb_config config = {
+        .db = &engine->config->database,
+        .hosts = engine->hosts,
+        .durability = engine->config->durability,
+        .zone_offset_s = engine->config->zone_offset_s,
+        .create_tables = engine->config->create_tables,
+    };
+    return sink_mariadb_new(&config, out_sink, err);
+}
+
+static const struct stream *const *streams_of(const struct config *config)
+{
+    return (const struct stream *const *)config->streams;
+}
+
+static int start_replay(struct engine *engine, struct err *err)
+{
+    const struct config *config = engine->config;
+    struct replay_config replay;
+    replay_config_defaults(&replay);
+    replay.streams = streams_of(config);
+    replay.stream_count = config->stream_count;
+    replay.journal = engine->journal;
+    replay.clock = &clock_system;
+    replay.observer = (struct replay_observer){engine, on_applied, on_event};
+    replay.sink_new = new_sink;
+    replay.sink_context = engine;
+    replay.connections = config->connections;
+    replay.validate = config->validate;
+    replay.rows_per_second_max = config->rows_per_second_max;
+    replay.transaction_records_max = config->transaction_records_max;
+    int code = db_hosts_new(&config->database, &engine->hosts, err);
+    code = code ? code : replay_start(&replay, &engine->replay, err);
+    if (code == ERR_OK) {
+        pthread_mutex_lock(&engine->lock);
+        engine->to_wake = engine->replay;
+        pthread_mutex_unlock(&engine->lock);
+        journal_set_listener(engine->journal, on_commit, engine);
+    }
+    return code;
+}
+
+static int start_keeper(struct engine *engine, struct err *err)
+{
+    int rc = pthread_create(&engine->keeper, NULL, keep, engine);
+    if (rc) {
+        return err_set_errno(err, ERR_NOMEM, rc, "starting the keeper thread");
+    }
+    engine->keeper_started = true;
+    return ERR_OK;
+}
+
+int engine_open(const struct config *config, struct engine **out_engine, struct err *err)
+{
+    struct engine *engine = calloc(1, sizeof *engine);
+    if (!engine) {
+        return err_set(err, ERR_NOMEM, 0, "no memory for the engine");
+    }
+    engine->config = config;
+    engine->started_us = clock_steady_us(&clock_system);
+    engine->rules = (struct intake_rules){
+        .streams = streams_of(config),
+        .stream_count = config->stream_count,
+        .route_field = config->intake.route_field,
+        .entry_records_max = config->intake.entry_records_max,
+        .zone_offset_s = config->zone_offset_s,
+        .max_future_us = config->max_future_us,
+        .clock = &clock_system,
+    };
+    pthread_condattr_t steady;
+    pthread_condattr_init(&steady);
+    pthread_condattr_setclock(&steady, CLOCK_MONOTONIC);
+    pthread_mutex_init(&engine->lock, NULL);
+    pthread_cond_init(&engine->changed, &steady);
+    pthread_condattr_destroy(&steady);
+    int code = waiters_new(&engine->waiters, err);
+    code = code ? code : journal_open(&config->journal, true, &engine->journal, err);
+    code = code ? code : start_replay(engine, err);
+    code = code ? code : start_keeper(engine, err);
+    if (code != ERR_OK) {
+        engine_close(engine, 0);
+        return code;
+    }
+    *out_engine = engine;
+    return ERR_OK;
+}
+
+void engine_release_waiters(struct engine *engine)
+{
+    waiters_expire(engine->waiters, INT64_MAX);
+}
+
+void engine_close(struct engine *engine, int64_t timeout_us)
+{
+    if (!engine) {
+        return;
+    }
+    pthread_mutex_lock(&engine->lock);
+    engine->stopping = true;
+    engine->to_wake = NULL;
+    pthread_cond_broadcast(&engine->changed);
+    pthread_mutex_unlock(&engine->lock);
+    if (engine->keeper_started) {
+        pthread_join(engine->keeper, NULL);
+    }
+    replay_stop(engine->replay, clock_steady_us(&clock_system) + timeout_us);
+    journal_close(engine->journal);
+    waiters_free(engine->waiters);
+    db_hosts_free(engine->hosts);
+    pthread_cond_destroy(&engine->changed);
+    pthread_mutex_destroy(&engine->lock);
+    free(engine);
+}
+
+/* ---- Parts and questions
+ * --------------------------------------------------------------------------- */
+
+const struct config *engine_config(const struct engine *engine)
+{
+    return engine->config;
+}
+
+struct journal *engine_journal(struct engine *engine)
+{
+    return engine->journal;
+}
+
+struct replay *engine_replay(struct engine *engine)
+{
+    return engine->replay;
+}
+
+const struct intake_rules *engine_intake_rules(const struct engine *engine)
+{
+    return &engine->rules;
+}
+
+int64_t engine_uptime_us(const struct engine *engine)
+{
+    return clock_steady_us(&clock_system) - engine->started_us;
+}
+
+/* After waiters_add, so that what was applied in between is not missed. */
+static void catch_up(struct engine *engine, const struct intake_entry *entries,
+                     size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct journal_lane lane;
+        if (journal_lane_get(engine->journal, entries[i].stream, entries[i].lane, &lane,
+                             NULL) == ERR_OK &&
+            lane.done.seq >= entries[i].seq) {
+            waiters_applied(engine->waiters, entries[i].stream, entries[i].lane,
+                            lane.done.seq);
+        }
+    }
+}
+
+int engine_when_applied(struct engine *engine, const struct intake_entry *entries,
+                        size_t count, int64_t deadline_us,
+                        void (*done)(void *context, bool applied), void *context,
+                        struct err *err)
+{
+    /* `done` may free what `entries` belongs to */
+    struct intake_entry *copy = malloc((count + 1) * sizeof *copy);
+    if (!copy) {
+        return err_set(err, ERR_NOMEM, 0, "no memory to wait for a batch");
+    }
+    memcpy(copy, entries, count * sizeof *copy);
+    int code = waiters_add(engine->waiters, copy, count, deadline_us, done, context, err);
+    if (code == ERR_OK) {
+        catch_up(engine, copy, count);
+    }
+    free(copy);
+    return code;
+}
+
+bool engine_ready(struct engine *engine, struct err *err)
+{
+    struct journal_stat stat;
+    if (journal_health(engine->journal, err) != ERR_OK ||
+        journal_stat(engine->journal, &stat, err) != ERR_OK) {
+        return false;
+    }
+    if (stat.refusing || stat.free_bytes == 0) {
+        err_set(
+            err, ERR_FULL, 0,
+            "the journal has no room (%llu bytes used of %llu, %llu free on disk); it "
+            "drains as the database takes the backlog",
+            (unsigned long long)stat.used_bytes, (unsigned long long)stat.size_max,
+            (unsigned long long)stat.disk_free_bytes);
+        return false;
+    }
+    return true;
+}
+
+bool engine_failed(struct engine *engine, struct err *err)
+{
+    return journal_health(engine->journal, err) != ERR_OK;
+}

@@ -1,0 +1,59 @@
+#include "engine/http_request.h"
+#include "engine/json.h"
+
+static const char page_policy[] =
+    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'";
+
+static void add_headers(struct MHD_Response *response, unsigned status,
+                        const char *content_type)
+{
+    (void)MHD_add_response_header(response, "Content-Type", content_type);
+    (void)MHD_add_response_header(response, "Cache-Control", "no-store");
+    (void)MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
+    if (strncmp(content_type, "text/html", 9) == 0) {
+        (void)MHD_add_response_header(response, "Content-Security-Policy", page_policy);
+    }
+    if (status == MHD_HTTP_SERVICE_UNAVAILABLE || status == MHD_HTTP_TOO_MANY_REQUESTS) {
+        (void)MHD_add_response_header(response, "Retry-After", "1");
+    }
+    if (status == MHD_HTTP_UNAUTHORIZED) {
+        (void)MHD_add_response_header(response, "WWW-Authenticate", "Bearer");
+    }
+}
+
+enum MHD_Result request_answer(struct request *request, unsigned status,
+                               const char *content_type, struct slice body)
+{
+    union {
+        const char *in;
+        void *out;
+    } pointer = {.in = body.len ? body.data : ""}; /* copied, not written to */
+    struct MHD_Response *response =
+        MHD_create_response_from_buffer(body.len, pointer.out, MHD_RESPMEM_MUST_COPY);
+    if (!response) {
+        return MHD_NO;
+    }
+    add_headers(response, status, content_type);
+    request->state = REQUEST_ANSWERED;
+    enum MHD_Result queued = MHD_queue_response(request->connection, status, response);
+    MHD_destroy_response(response);
+    return queued;
+}
+
+enum MHD_Result request_refuse(struct request *request, unsigned status,
+                               const struct err *err)
+{
+    struct json_writer *json = json_new();
+    if (!json) {
+        return MHD_NO;
+    }
+    json_object(json);
+    json_put_text(json, "code", err_name(err->code));
+    json_put_text(json, "error", err->message);
+    json_object_end(json);
+    enum MHD_Result queued =
+        request_answer(request, status, "application/json", json_result(json));
+    json_free(json);
+    return queued;
+}

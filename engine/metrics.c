@@ -1,0 +1,227 @@
+/* engine/metrics.c: GET /metrics, Prometheus' text format. The counters of the law come
+ * from the journal and the ledger, so they survive restarts.
+ */
+#include "engine/engine.h"
+#include "engine/report.h"
+
+/* Samples of one lane each; false: it has none. */
+
+static bool accepted(const struct report_lane *lane, int64_t wall_us, double *out)
+{
+    (void)wall_us;
+    *out = (double)lane->journal.running;
+    return true;
+}
+
+static bool rejected(const struct report_lane *lane, int64_t wall_us, double *out)
+{
+    (void)wall_us;
+    *out = (double)lane->journal.rejected;
+    return true;
+}
+
+static bool given_up(const struct report_lane *lane, int64_t wall_us, double *out)
+{
+    (void)wall_us;
+    *out = (double)lane->journal.given_up;
+    return true;
+}
+
+static bool pending(const struct report_lane *lane, int64_t wall_us, double *out)
+{
+    (void)wall_us;
+    *out = (double)report_pending(lane);
+    return true;
+}
+
+static bool pending_age(const struct report_lane *lane, int64_t wall_us, double *out)
+{
+    *out = report_pending_age_s(lane, wall_us);
+    return true;
+}
+
+static bool applied(const struct report_lane *lane, int64_t wall_us, double *out)
+{
+    (void)wall_us;
+    *out = lane->replay ? (double)lane->replay->ledger.records : 0;
+    return lane->replay != NULL;
+}
+
+static bool events(const struct report_lane *lane, int64_t wall_us, double *out)
+{
+    (void)wall_us;
+    *out = lane->replay ? (double)lane->replay->ledger.events : 0;
+    return lane->replay != NULL;
+}
+
+static bool duplicates(const struct report_lane *lane, int64_t wall_us, double *out)
+{
+    (void)wall_us;
+    *out = lane->replay ? (double)lane->replay->ledger.duplicates : 0;
+    return lane->replay != NULL;
+}
+
+static bool conflicts(const struct report_lane *lane, int64_t wall_us, double *out)
+{
+    (void)wall_us;
+    *out = lane->replay ? (double)lane->replay->ledger.conflicts : 0;
+    return lane->replay != NULL;
+}
+
+static bool stopped(const struct report_lane *lane, int64_t wall_us, double *out)
+{
+    (void)wall_us;
+    *out = lane->replay && lane->replay->state == LANE_STOPPED;
+    return lane->replay != NULL;
+}
+
+static bool transactions(const struct report_lane *lane, int64_t wall_us, double *out)
+{
+    (void)wall_us;
+    *out = lane->replay ? (double)lane->replay->counts.transactions : 0;
+    return lane->replay != NULL;
+}
+
+static const struct {
+    const char *name;
+    const char *type;
+    const char *help;
+    bool (*sample)(const struct report_lane *lane, int64_t wall_us, double *out);
+} lane_metrics[] = {
+    {"holdfast_records_accepted_total", "counter",
+     "Records taken, dead letters among them.", accepted},
+    {"holdfast_records_applied_total", "counter",
+     "Records up to the ledger's position, whatever became of them.", applied},
+    {"holdfast_records_event_total", "counter", "New events in the database.", events},
+    {"holdfast_records_duplicate_total", "counter",
+     "Records whose event was there with the same content.", duplicates},
+    {"holdfast_records_conflict_total", "counter",
+     "Records whose event was there with other content.", conflicts},
+    {"holdfast_records_rejected_total", "counter",
+     "Records that became dead letters when they were taken.", rejected},
+    {"holdfast_records_given_up_total", "counter",
+     "Records passed over by an accepted gap.", given_up},
+    {"holdfast_records_pending", "gauge", "Records not applied yet.", pending},
+    {"holdfast_lane_oldest_pending_age_seconds", "gauge",
+     "Age of the lane's oldest unapplied entry.", pending_age},
+    {"holdfast_lane_stopped", "gauge", "1 while a person must look at the lane.",
+     stopped},
+    {"holdfast_transactions_total", "counter", "Transactions committed since start.",
+     transactions},
+};
+
+static void put_head(struct buf *out, const char *name, const char *type,
+                     const char *help)
+{
+    buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+static void put_lanes(struct buf *out, const struct report *report, int64_t wall_us)
+{
+    for (size_t i = 0; i < sizeof lane_metrics / sizeof lane_metrics[0]; i++) {
+        put_head(out, lane_metrics[i].name, lane_metrics[i].type, lane_metrics[i].help);
+        for (size_t k = 0; k < report->lane_count; k++) {
+            const struct report_lane *lane = &report->lanes[k];
+            double value;
+            if (lane_metrics[i].sample(lane, wall_us, &value)) {
+                buf_printf(out, "%s{stream=\"%s\",lane=\"%u\"} %.15g\n",
+                           lane_metrics[i].name, lane->journal.stream, lane->journal.lane,
+                           value);
+            }
+        }
+    }
+}
+
+static void put_one(struct buf *out, const char *name, const char *type, const char *help,
+                    double value)
+{
+    put_head(out, name, type, help);
+    buf_printf(out, "%s %.15g\n", name, value);
+}
+
+static void put_journal(struct buf *out, const struct journal_stat *stat, int64_t wall_us)
+{
+    put_one(out, "holdfast_journal_bytes", "gauge", "Bytes in use in the journal.",
+            (double)stat->used_bytes);
+    put_one(out, "holdfast_journal_capacity_bytes", "gauge", "journal.max_size.",
+            (double)stat->size_max);
+    put_one(out, "holdfast_journal_free_bytes", "gauge",
+            "What intake may still take before it is refused.", (double)stat->free_bytes);
+    put_one(out, "holdfast_journal_disk_free_bytes", "gauge",
+            "Free bytes of the journal's file system.", (double)stat->disk_free_bytes);
+    put_one(out, "holdfast_journal_refusing", "gauge",
+            "1 while new records are refused for want of room.", stat->refusing);
+    put_one(out, "holdfast_journal_commits_total", "counter",
+            "Durable commits since start.", (double)stat->commits);
+    put_one(out, "holdfast_journal_commit_seconds_total", "counter",
+            "Time spent in commits since start.", (double)stat->commit_us_total / 1e6);
+    put_one(out, "holdfast_journal_retention_reach_seconds", "gauge",
+            "Age of the oldest entry that is retained in full.",
+            stat->oldest_at_us ? (double)(wall_us - stat->oldest_at_us) / 1e6 : 0);
+    put_one(out, "holdfast_dead_letters", "gauge", "Dead letters kept.",
+            (double)stat->dead_letters);
+    put_one(out, "holdfast_dead_letter_bytes", "gauge", "Bytes of dead letters kept.",
+            (double)stat->dead_letter_bytes);
+}
+
+static void put_oldest_pending(struct buf *out, const struct report *report,
+                               int64_t wall_us)
+{
+    double oldest_s = 0;
+    for (size_t i = 0; i < report->lane_count; i++) {
+        double age_s = report_pending_age_s(&report->lanes[i], wall_us);
+        oldest_s = age_s > oldest_s ? age_s : oldest_s;
+    }
+    put_one(out, "holdfast_journal_oldest_pending_age_seconds", "gauge",
+            "Age of the oldest unapplied entry of all lanes.", oldest_s);
+}
+
+static void put_retries(struct buf *out, const struct report *report)
+{
+    static const char *const classes[] = {
+        [RETRY_TRANSIENT] = "transient",
+        [RETRY_UNKNOWN] = "unknown",
+        [RETRY_RESOURCE] = "resource",
+        [RETRY_MISS] = "miss",
+    };
+    uint64_t retries[4] = {0};
+    uint64_t committed = 0;
+    uint64_t lost = 0;
+    for (size_t i = 0; i < report->replay.lane_count; i++) {
+        const struct lane_counts *counts = &report->replay.lanes[i].counts;
+        for (size_t k = 0; k < 4; k++) {
+            retries[k] += counts->retries[k];
+        }
+        committed += counts->ambiguous_committed;
+        lost += counts->ambiguous_lost;
+    }
+    put_head(out, "holdfast_apply_retries_total", "counter",
+             "Transactions tried again since start, by class of error.");
+    for (size_t k = 0; k < 4; k++) {
+        buf_printf(out, "holdfast_apply_retries_total{class=\"%s\"} %llu\n", classes[k],
+                   (unsigned long long)retries[k]);
+    }
+    put_head(out, "holdfast_commit_ambiguous_total", "counter",
+             "Commits without an answer since start, by what the ledger said.");
+    buf_printf(out, "holdfast_commit_ambiguous_total{resolved=\"committed\"} %llu\n",
+               (unsigned long long)committed);
+    buf_printf(out, "holdfast_commit_ambiguous_total{resolved=\"lost\"} %llu\n",
+               (unsigned long long)lost);
+}
+
+int engine_metrics(struct engine *engine, struct buf *out, struct err *err)
+{
+    struct report report;
+    int64_t wall_us = clock_wall_us(&clock_system);
+    if (report_make(engine, &report, err) != ERR_OK) {
+        return err->code;
+    }
+    put_lanes(out, &report, wall_us);
+    put_journal(out, &report.stat, wall_us);
+    put_oldest_pending(out, &report, wall_us);
+    put_retries(out, &report);
+    put_one(out, "holdfast_database_connected", "gauge",
+            "1 while at least one worker is connected.", report.replay.connected);
+    report_free(&report);
+    return out->failed ? err_set(err, ERR_NOMEM, 0, "no memory for the metrics") : ERR_OK;
+}
