@@ -95,7 +95,7 @@ int db_exec(struct db *db, struct slice sql, struct db_outcome *out, struct err 
 int db_execf(struct db *db, struct db_outcome *out, struct err *err, const char *format,
              ...) __attribute__((format(printf, 4, 5)));
 
-/* One cell; data NULL for SQL NULL. */
+/* One cell; data NULL for SQL NULL, else closed by a NUL that len doesn't count. */
 struct db_rows {
     struct slice *cells; /* row_count * column_count, row by row */
     size_t row_count;
