@@ -13,22 +13,24 @@
 
 enum { KEY_MAX = 200, WAIT_S_DEFAULT = 10, WAIT_S_MAX = 300 };
 
+/* Codes that are the request's own fault; every other is a 503: send it again later. */
 static unsigned status_of(const struct err *err)
 {
-    switch (err->code) {
-    case ERR_OK:
-        return MHD_HTTP_OK;
-    case ERR_INVALID:
-        return MHD_HTTP_BAD_REQUEST;
-    case ERR_TOO_LARGE:
-        return MHD_HTTP_CONTENT_TOO_LARGE;
-    case ERR_KEY_REUSED:
-        return MHD_HTTP_UNPROCESSABLE_ENTITY;
-    case ERR_BUSY:
-        return MHD_HTTP_TOO_MANY_REQUESTS;
-    default:
-        return MHD_HTTP_SERVICE_UNAVAILABLE;
+    static const struct {
+        enum err_code code;
+        unsigned status;
+    } table[] = {
+        {ERR_INVALID, MHD_HTTP_BAD_REQUEST},
+        {ERR_TOO_LARGE, MHD_HTTP_CONTENT_TOO_LARGE},
+        {ERR_KEY_REUSED, MHD_HTTP_UNPROCESSABLE_CONTENT},
+        {ERR_BUSY, MHD_HTTP_TOO_MANY_REQUESTS},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        if (table[i].code == err->code) {
+            return table[i].status;
+        }
     }
+    return MHD_HTTP_SERVICE_UNAVAILABLE;
 }
 
 static const char *header(const struct request *request, const char *name)
