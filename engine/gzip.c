@@ -38,9 +38,10 @@ static int inflate_step(z_stream *stream, struct buf *out, int *out_rc, struct e
 static int inflate_members(z_stream *stream, struct buf *out, struct err *err)
 {
     for (;;) {
-        int rc;
-        if (inflate_step(stream, out, &rc, err) != ERR_OK) {
-            return err->code;
+        int rc = Z_OK;
+        int code = inflate_step(stream, out, &rc, err);
+        if (code != ERR_OK) {
+            return code;
         }
         if (rc == Z_STREAM_END) {
             if (stream->avail_in == 0) {
