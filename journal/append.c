@@ -107,7 +107,7 @@ static int append_part(struct change *change, const struct journal_append *appen
         .lane = part->lane,
         .previous = lane->next.last,
     };
-    strcpy(header.stream, lane->stream);
+    memcpy(header.stream, lane->stream, sizeof header.stream);
     rc = put_entry(change, part, &header, err);
     if (!rc) {
         rc = put_dead(change, part, header.seq, err);

@@ -63,21 +63,26 @@ static void spend(struct pass *pass, uint64_t bytes)
     pass->change->dirty = true;
 }
 
+struct found {
+    bool there;
+    struct entry_header header;
+    uint64_t len; /* of the value */
+};
+
 static int read_header(struct pass *pass, MDB_val *key, MDB_cursor_op op,
-                       struct entry_header *out_header, uint64_t *out_len,
-                       bool *out_found, struct err *err)
+                       struct found *out_found, struct err *err)
 {
     MDB_val value;
     int rc = mdb_cursor_get(pass->cursor, key, &value, op);
-    *out_found = rc == 0;
+    out_found->there = rc == 0;
     if (rc == MDB_NOTFOUND) {
         return ERR_OK;
     }
     if (rc) {
         return store_error(err, rc, "cannot read entries");
     }
-    *out_len = value.mv_size;
-    rc = format_entry_decode(store_slice(value), out_header, err);
+    out_found->len = value.mv_size;
+    rc = format_entry_decode(store_slice(value), &out_found->header, err);
     return rc ? err_wrap(err, "expiring the oldest entries") : ERR_OK;
 }
 
@@ -88,23 +93,21 @@ static int delete_prefix(struct pass *pass, uint64_t *out_blocked_seq, struct er
     *out_blocked_seq = 0;
     while (has_budget(pass)) {
         MDB_val key;
-        struct entry_header header;
-        uint64_t len = 0;
-        bool found = false;
-        int rc = read_header(pass, &key, MDB_FIRST, &header, &len, &found, err);
-        if (rc || !found) {
+        struct found found;
+        int rc = read_header(pass, &key, MDB_FIRST, &found, err);
+        if (rc || !found.there) {
             return rc;
         }
-        enum verdict verdict = judge(pass, &header);
+        enum verdict verdict = judge(pass, &found.header);
         if (verdict != LEAVES) {
-            *out_blocked_seq = verdict == STAYS ? header.seq : 0;
+            *out_blocked_seq = verdict == STAYS ? found.header.seq : 0;
             return ERR_OK;
         }
         rc = mdb_cursor_del(pass->cursor, 0);
         if (rc) {
             return store_error(err, rc, "cannot delete an entry");
         }
-        spend(pass, len);
+        spend(pass, found.len);
     }
     return ERR_OK;
 }
@@ -130,23 +133,23 @@ static int sweep_one(struct pass *pass, bool *out_ended, struct err *err)
     struct expiry_state *expiry = &pass->change->journal->expiry;
     uint64_t seq = expiry->sweep_seq;
     MDB_val key = {sizeof seq, &seq};
-    struct entry_header header;
-    uint64_t len = 0;
-    bool found = false;
-    int rc = read_header(pass, &key, MDB_SET_RANGE, &header, &len, &found, err);
-    *out_ended = !found;
-    if (rc || !found) {
+    struct found found;
+    int rc = read_header(pass, &key, MDB_SET_RANGE, &found, err);
+    *out_ended = !found.there;
+    if (rc || !found.there) {
         return rc;
     }
+    struct entry_header *header = &found.header;
     pass->headers_left--;
-    enum verdict verdict = judge(pass, &header);
+    enum verdict verdict = judge(pass, header);
     if (verdict == IS_YOUNG) {
         *out_ended = true;
         return ERR_OK;
     }
-    expiry->sweep_seq = header.seq + 1;
-    bool holds = header.state == JOURNAL_ENTRY_FULL && header.payload_len > 0;
-    return verdict == LEAVES && holds ? replace_by_stub(pass, &header, len, err) : ERR_OK;
+    expiry->sweep_seq = header->seq + 1;
+    bool holds = header->state == JOURNAL_ENTRY_FULL && header->payload_len > 0;
+    return verdict == LEAVES && holds ? replace_by_stub(pass, header, found.len, err)
+                                      : ERR_OK;
 }
 
 static int sweep(struct pass *pass, uint64_t blocked_seq, struct err *err)

@@ -442,12 +442,12 @@ static uint64_t get_big_endian(const char *in, size_t width)
 size_t format_lane_key(uint8_t out[FORMAT_LANE_KEY_MAX], const char *stream,
                        uint32_t lane)
 {
-    size_t len = strlen(stream);
-    assert(len <= JOURNAL_STREAM_MAX);
+    struct slice name = slice_text(stream);
+    assert(name.len <= JOURNAL_STREAM_MAX);
     out[0] = FORMAT_LANE_TAG;
     put_big_endian(out + 1, lane, 4);
-    memcpy(out + 5, stream, len);
-    return 5 + len;
+    memcpy(out + 5, name.data, name.len);
+    return 5 + name.len;
 }
 
 int format_lane_key_decode(struct slice key, char out_stream[JOURNAL_STREAM_MAX + 1],
@@ -608,7 +608,7 @@ void format_id_text(const uint8_t id[FORMAT_ID_LEN], char out[JOURNAL_ID_TEXT])
         out[2 * i] = digits[id[i] >> 4];
         out[2 * i + 1] = digits[id[i] & 15];
     }
-    out[2 * FORMAT_ID_LEN] = '\0';
+    out[JOURNAL_ID_TEXT - 1] = '\0';
 }
 
 static const char sentinel_head[] = "holdfast journal\nversion ";

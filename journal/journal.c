@@ -18,7 +18,7 @@ void journal_config_defaults(struct journal_config *config)
         .preallocate = 256ULL << 20,
         .retain_us = 72 * hour_us,
         .dead_letters_max = 1ULL << 30,
-        .receipts_retain_us = 7 * 24 * hour_us,
+        .receipts_retain_us = 7LL * 24 * hour_us,
         .receipts_max = 1000000,
         .queue_bytes_max = 256ULL << 20,
         .clock = &clock_system,

@@ -47,7 +47,7 @@ static bool make_room(struct journal *journal)
         return true;
     }
     size_t capacity = journal->lane_capacity ? 2 * journal->lane_capacity : 16;
-    struct lane **lanes = realloc(journal->lanes, capacity * sizeof *lanes);
+    struct lane **lanes = realloc(journal->lanes, capacity * sizeof(struct lane *));
     if (!lanes) {
         return false;
     }
@@ -63,7 +63,7 @@ static int insert(struct journal *journal, struct lane *lane, struct err *err)
     if (room) {
         size_t place = place_of(journal, lane->stream, lane->number);
         memmove(journal->lanes + place + 1, journal->lanes + place,
-                (journal->lane_count - place) * sizeof *journal->lanes);
+                (journal->lane_count - place) * sizeof(struct lane *));
         journal->lanes[place] = lane;
         journal->lane_count++;
     }
@@ -89,7 +89,7 @@ int lanes_find_or_add(struct journal *journal, const char *stream, uint32_t numb
         return err_set(err, ERR_NOMEM, 0, "out of memory");
     }
     assert(strlen(stream) <= JOURNAL_STREAM_MAX);
-    strcpy(lane->stream, stream);
+    memcpy(lane->stream, stream, strlen(stream) + 1);
     lane->number = number;
     int rc = insert(journal, lane, err);
     if (rc) {

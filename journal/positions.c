@@ -33,23 +33,22 @@ static int resolve_by_entries(struct journal *journal, const char *stream, uint3
                               uint64_t *out_running, struct err *err)
 {
     struct scan scan = scan_from(journal, wanted->seq);
-    struct entry_header header;
-    struct slice value;
-    bool found = false;
-    int rc = scan_next_of_lane(&scan, stream, lane, &header, &value, &found, err);
+    struct scanned entry;
+    int rc = scan_next_of_lane(&scan, stream, lane, &entry, err);
+    const struct entry_header *header = &entry.header;
     scan_end(&scan);
     if (rc) {
         return rc;
     }
-    if (found && header.seq == wanted->seq) {
-        *out_running = header.running;
-        return compare(stream, lane, wanted, header.sum, err);
+    if (entry.found && header->seq == wanted->seq) {
+        *out_running = header->running;
+        return compare(stream, lane, wanted, header->sum, err);
     }
-    if (found && header.previous.seq == wanted->seq) {
-        *out_running = header.running - header.accepted;
-        return compare(stream, lane, wanted, header.previous.sum, err);
+    if (entry.found && header->previous.seq == wanted->seq) {
+        *out_running = header->running - header->accepted;
+        return compare(stream, lane, wanted, header->previous.sum, err);
     }
-    if (found && header.previous.seq < wanted->seq) {
+    if (entry.found && header->previous.seq < wanted->seq) {
         return differs(stream, lane, wanted->seq, "is not an entry of this lane", err);
     }
     return err_set(err, ERR_GAP, 0,

@@ -108,13 +108,12 @@ static int step(struct scan *scan, MDB_val *key, MDB_val *value, struct err *err
     return rc;
 }
 
-int scan_next(struct scan *scan, struct entry_header *out_header, struct slice *out_value,
-              bool *out_found, struct err *err)
+int scan_next(struct scan *scan, struct scanned *out_entry, struct err *err)
 {
     struct err damage = {0};
     MDB_val key;
     MDB_val value;
-    *out_found = false;
+    out_entry->found = false;
     if (scan->next >= scan->end) {
         return ERR_OK;
     }
@@ -137,17 +136,17 @@ int scan_next(struct scan *scan, struct entry_header *out_header, struct slice *
     }
     scan->placed = true;
     scan->headers++;
-    rc = format_entry_decode(store_slice(value), out_header, err);
-    if (!rc && out_header->seq != scan->next) {
+    rc = format_entry_decode(store_slice(value), &out_entry->header, err);
+    if (!rc && out_entry->header.seq != scan->next) {
         rc = err_set(err, ERR_CORRUPT, 0, "it says that it is entry %llu",
-                     (unsigned long long)out_header->seq);
+                     (unsigned long long)out_entry->header.seq);
     }
     if (rc) {
         return err_wrap(err, "entry %llu", (unsigned long long)scan->next);
     }
     scan->next++;
-    *out_value = store_slice(value);
-    *out_found = true;
+    out_entry->value = store_slice(value);
+    out_entry->found = true;
     return ERR_OK;
 }
 
@@ -158,13 +157,12 @@ static bool is_of_lane(const struct entry_header *header, const char *stream,
 }
 
 int scan_next_of_lane(struct scan *scan, const char *stream, uint32_t lane,
-                      struct entry_header *out_header, struct slice *out_value,
-                      bool *out_found, struct err *err)
+                      struct scanned *out_entry, struct err *err)
 {
     int rc;
     do {
-        rc = scan_next(scan, out_header, out_value, out_found, err);
-    } while (!rc && *out_found && !is_of_lane(out_header, stream, lane));
+        rc = scan_next(scan, out_entry, err);
+    } while (!rc && out_entry->found && !is_of_lane(&out_entry->header, stream, lane));
     return rc;
 }
 
@@ -196,15 +194,12 @@ static int find_pending(struct journal *journal, struct lane *lane,
     uint64_t start = hinted_start(lane, about->done.seq);
     pthread_mutex_unlock(&journal->lock);
     struct scan scan = scan_from(journal, start);
-    struct entry_header header;
-    struct slice value;
-    bool found = false;
-    int rc = scan_next_of_lane(&scan, about->stream, about->lane, &header, &value, &found,
-                               err);
+    struct scanned entry = {0};
+    int rc = scan_next_of_lane(&scan, about->stream, about->lane, &entry, err);
     scan_end(&scan);
-    if (!rc && found) {
-        about->oldest_pending_at_us = header.received_at_us;
-        keep_hint(journal, lane, about->done.seq, header.seq);
+    if (!rc && entry.found) {
+        about->oldest_pending_at_us = entry.header.received_at_us;
+        keep_hint(journal, lane, about->done.seq, entry.header.seq);
     }
     return rc;
 }
@@ -219,21 +214,18 @@ static int find_oldest(struct journal *journal, struct lane *lane,
     if (scan.end > about->last_seq + 1) {
         scan.end = about->last_seq + 1;
     }
-    struct entry_header header = {0};
-    struct slice value;
-    bool found = false;
+    struct scanned entry = {0};
     int rc;
     do {
-        rc = scan_next_of_lane(&scan, about->stream, about->lane, &header, &value, &found,
-                               err);
-    } while (!rc && found && header.state != JOURNAL_ENTRY_FULL);
+        rc = scan_next_of_lane(&scan, about->stream, about->lane, &entry, err);
+    } while (!rc && entry.found && entry.header.state != JOURNAL_ENTRY_FULL);
     scan_end(&scan);
     if (rc) {
         return rc;
     }
-    about->oldest_seq = found ? header.seq : 0;
+    about->oldest_seq = entry.found ? entry.header.seq : 0;
     pthread_mutex_lock(&journal->lock);
-    lane->oldest_from = found ? header.seq : about->last_seq + 1;
+    lane->oldest_from = entry.found ? entry.header.seq : about->last_seq + 1;
     pthread_mutex_unlock(&journal->lock);
     return ERR_OK;
 }
@@ -432,39 +424,39 @@ static int collect(struct journal *journal, struct scan *scan,
 {
     struct taken taken = {0};
     while (scan->next <= query->last_seq) {
-        struct entry_header header;
-        struct slice value;
-        bool found = false;
-        int rc = scan_next_of_lane(scan, query->lane->stream, query->lane->number,
-                                   &header, &value, &found, err);
-        if (rc || !found) {
+        struct scanned entry;
+        int rc = scan_next_of_lane(scan, query->lane->stream, query->lane->number, &entry,
+                                   err);
+        if (rc || !entry.found) {
             return rc;
         }
-        rc = check_follows(entries, query->after, &header, err);
+        rc = check_follows(entries, query->after, &entry.header, err);
         if (rc) {
             return rc;
         }
         struct err lack;
-        rc = check_there(&header, &lack);
+        rc = check_there(&entry.header, &lack);
         if (rc && entries->count == 0) {
             return err_set(err, lack.code, 0, "%s", lack.message);
         }
-        if (rc || !fits(entries, &taken, &header, limits)) {
+        if (rc || !fits(entries, &taken, &entry.header, limits)) {
             keep_hint(journal, query->lane, entries->items[entries->count - 1].seq,
-                      header.seq);
+                      entry.header.seq);
             return ERR_OK;
         }
-        rc = add_copy(entries, &header, value, err);
+        rc = add_copy(entries, &entry.header, entry.value, err);
         if (rc) {
             return rc;
         }
-        taken.bytes += header.payload_len;
-        taken.records += header.records;
-        scan->bytes += header.payload_len;
+        taken.bytes += entry.header.payload_len;
+        taken.records += entry.header.records;
+        scan->bytes += entry.header.payload_len;
     }
     return ERR_OK;
 }
 
+/* The door promises one call with seven plain parameters. */
+/* NOLINTNEXTLINE(readability-function-size) */
 int journal_read_lane(struct journal *journal, const char *stream, uint32_t lane,
                       uint64_t after_seq, const struct journal_read_limits *limits,
                       struct journal_entries *out_entries, struct err *err)
@@ -505,17 +497,15 @@ int journal_read_entry(struct journal *journal, uint64_t seq,
     }
     struct journal_entries entries = {0};
     struct scan scan = scan_from(journal, seq);
-    struct entry_header header;
-    struct slice value;
-    bool found = false;
-    rc = scan_next(&scan, &header, &value, &found, err);
-    if (!rc && (!found || header.seq != seq)) {
+    struct scanned entry = {0};
+    rc = scan_next(&scan, &entry, err);
+    if (!rc && (!entry.found || entry.header.seq != seq)) {
         rc = err_set(err, ERR_NOT_FOUND, 0, "entry %llu is not in the journal: %s",
                      (unsigned long long)seq,
                      seq >= scan.end ? "it was not written yet" : "no longer retained");
     }
     if (!rc) {
-        rc = add_copy(&entries, &header, value, err);
+        rc = add_copy(&entries, &entry.header, entry.value, err);
     }
     scan_end(&scan);
     if (rc) {
@@ -531,13 +521,14 @@ static int fetch_headers(struct journal *journal, uint64_t from,
                          struct entry_header *headers, size_t *out_count, struct err *err)
 {
     struct scan scan = scan_from(journal, from);
+    struct scanned entry = {.found = true};
     size_t count = 0;
-    bool found = true;
     int rc = ERR_OK;
-    while (!rc && found && count < VISIT_HEADERS) {
-        struct slice value;
-        rc = scan_next(&scan, &headers[count], &value, &found, err);
-        count += !rc && found;
+    while (!rc && entry.found && count < VISIT_HEADERS) {
+        rc = scan_next(&scan, &entry, err);
+        if (!rc && entry.found) {
+            headers[count++] = entry.header;
+        }
     }
     scan_end(&scan);
     *out_count = count;

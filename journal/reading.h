@@ -22,15 +22,19 @@ struct scan {
 struct scan scan_from(struct journal *journal, uint64_t seq);
 void scan_end(struct scan *scan);
 
-/* The next entry; its header is checked and the density of seq. The value is valid until
- * the next call. Nothing there: ERR_OK and *out_found false. */
-int scan_next(struct scan *scan, struct entry_header *out_header, struct slice *out_value,
-              bool *out_found, struct err *err);
+/* An entry that a walk came to. The value is valid until the next step. */
+struct scanned {
+    bool found; /* false: nothing there, the rest is not set */
+    struct entry_header header;
+    struct slice value;
+};
+
+/* The next entry; its header is checked and the density of seq. ERR_CORRUPT ... */
+int scan_next(struct scan *scan, struct scanned *out_entry, struct err *err);
 
 /* As scan_next, passing over other lanes' entries. */
 int scan_next_of_lane(struct scan *scan, const char *stream, uint32_t lane,
-                      struct entry_header *out_header, struct slice *out_value,
-                      bool *out_found, struct err *err);
+                      struct scanned *out_entry, struct err *err);
 
 /* Fills in oldest_seq and oldest_pending_at_us. */
 int reading_fill_oldest(struct journal *journal, struct journal_lane *lane,

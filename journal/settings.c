@@ -9,10 +9,10 @@ enum { NAME_MAX_LEN = 63, VALUE_MAX_LEN = 255 };
 
 static size_t setting_key(char out[NAME_MAX_LEN + 1], const char *name)
 {
-    size_t len = strlen(name);
+    struct slice text = slice_text(name);
     out[0] = FORMAT_SETTING_TAG;
-    memcpy(out + 1, name, len);
-    return len + 1;
+    memcpy(out + 1, text.data, text.len);
+    return text.len + 1;
 }
 
 static int apply_put(struct change *change, struct operation *operation, struct err *err)

@@ -131,24 +131,22 @@ static void count(struct walk *walk, const struct entry_header *header, size_t l
 static void walk_entries(struct walk *walk)
 {
     struct scan scan = scan_from(walk->journal, 1);
-    bool found = true;
-    while (found && !is_enough(walk)) {
-        struct entry_header header;
-        struct slice value;
+    struct scanned entry = {.found = true};
+    while (entry.found && !is_enough(walk)) {
         struct err err = {0};
         uint64_t seq = scan.next;
-        int rc = scan_next(&scan, &header, &value, &found, &err);
-        if (!rc && found) {
-            seq = header.seq;
-            scan.bytes += value.len;
-            rc = check_entry(walk, &header, value, &err);
-            count(walk, &header, value.len);
+        int rc = scan_next(&scan, &entry, &err);
+        if (!rc && entry.found) {
+            seq = entry.header.seq;
+            scan.bytes += entry.value.len;
+            rc = check_entry(walk, &entry.header, entry.value, &err);
+            count(walk, &entry.header, entry.value.len);
         } else if (rc) {
             /* Behind the one that can't be read. */
             seq = scan.next;
             scan_end(&scan);
             scan.next++;
-            found = true;
+            entry.found = true;
         }
         if (rc) {
             note(walk, seq, &err);
@@ -201,13 +199,27 @@ static int check_dead(MDB_val key, MDB_val value, struct err *err)
     return rc ? rc : format_dead_decode(store_slice(value), &dead, err);
 }
 
+static int walk_cursor(struct walk *walk, MDB_cursor *cursor,
+                       int (*check)(MDB_val key, MDB_val value, struct err *err))
+{
+    MDB_val key;
+    MDB_val value;
+    struct err err = {0};
+    int found = mdb_cursor_get(cursor, &key, &value, MDB_FIRST);
+    while (!found && !is_enough(walk)) {
+        if (check(key, value, &err)) {
+            note(walk, 0, &err);
+        }
+        found = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
+    }
+    return found;
+}
+
 static void walk_values(struct walk *walk, MDB_dbi dbi,
                         int (*check)(MDB_val key, MDB_val value, struct err *err))
 {
     MDB_txn *txn = NULL;
     MDB_cursor *cursor = NULL;
-    MDB_val key;
-    MDB_val value;
     struct err err = {0};
     int rc = store_read_begin(&walk->journal->store, &txn, &err);
     if (rc) {
@@ -216,13 +228,7 @@ static void walk_values(struct walk *walk, MDB_dbi dbi,
     }
     int found = mdb_cursor_open(txn, dbi, &cursor);
     if (!found) {
-        found = mdb_cursor_get(cursor, &key, &value, MDB_FIRST);
-        while (!found && !is_enough(walk)) {
-            if (check(key, value, &err)) {
-                note(walk, 0, &err);
-            }
-            found = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
-        }
+        found = walk_cursor(walk, cursor, check);
         mdb_cursor_close(cursor);
     }
     if (found && found != MDB_NOTFOUND) {

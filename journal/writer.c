@@ -359,13 +359,33 @@ static void forget_outcomes(const struct group *group)
     }
 }
 
+/* Before the callers are told, so that one who is told finds its room free again. What is
+ * still tried alone is not counted any more: it is bounded by one group. */
+static void leave_queue(struct journal *journal, uint64_t bytes)
+{
+    pthread_mutex_lock(&journal->lock);
+    journal->queue_bytes -= bytes;
+    pthread_mutex_unlock(&journal->lock);
+}
+
+static void tell_listener(struct journal *journal)
+{
+    pthread_mutex_lock(&journal->lock);
+    void (*on_commit)(void *context) = journal->on_commit;
+    void *context = journal->on_commit_context;
+    pthread_mutex_unlock(&journal->lock);
+    if (on_commit) {
+        on_commit(context);
+    }
+}
+
 static void process_group(struct journal *journal, struct group *group)
 {
     struct err err = {0};
     struct result result;
     struct group refused = {0};
-    uint64_t queue_bytes = group->queue_bytes;
     int rc = transact(journal, group, false, &result, &err);
+    leave_queue(journal, group->queue_bytes);
     if (rc == ERR_FULL) {
         forget_outcomes(group);
         settle_one_by_one(journal, group);
@@ -379,14 +399,7 @@ static void process_group(struct journal *journal, struct group *group)
         answer_appends(group->appends);
         settle_one_by_one(journal, &refused);
     }
-    pthread_mutex_lock(&journal->lock);
-    journal->queue_bytes -= queue_bytes;
-    void (*on_commit)(void *context) = rc ? NULL : journal->on_commit;
-    void *context = journal->on_commit_context;
-    pthread_mutex_unlock(&journal->lock);
-    if (on_commit) {
-        on_commit(context);
-    }
+    tell_listener(journal);
 }
 
 /* The queue of a dead handle. */
@@ -489,11 +502,9 @@ static void commit_alone(struct journal *journal)
         /* Not even a mark fits: wait another second before the next try. */
         journal->marks_since_us = clock_steady_us(journal->config.clock);
     }
-    void (*on_commit)(void *context) = rc ? NULL : journal->on_commit;
-    void *context = journal->on_commit_context;
     pthread_mutex_unlock(&journal->lock);
-    if (on_commit) {
-        on_commit(context);
+    if (!rc) {
+        tell_listener(journal);
     }
 }
 

@@ -23,7 +23,7 @@ static int64_t steady_us(const struct clock *clock)
 void kit_start(struct kit *kit)
 {
     memset(kit, 0, sizeof *kit);
-    strcpy(kit->directory, "/tmp/holdfast-journal-XXXXXX");
+    (void)snprintf(kit->directory, sizeof kit->directory, "/tmp/holdfast-journal-XXXXXX");
     cr_assert(mkdtemp(kit->directory));
     (void)snprintf(kit->path, sizeof kit->path, "%s/journal", kit->directory);
     kit->clock.clock.wall_us = wall_us;
@@ -78,7 +78,7 @@ int kit_open_fails(struct kit *kit, struct err *err)
     int rc = journal_open(&kit->config, true, &journal, err);
     cr_assert(rc != ERR_OK, "it opens");
     cr_assert(journal == NULL, "the out parameter was touched");
-    cr_assert_eq(rc, err->code);
+    cr_assert_eq(rc, (int)err->code);
     return rc;
 }
 

@@ -16,7 +16,7 @@ Test(journal, opens_what_it_created)
     kit_start(&kit);
     kit_open(&kit);
     char id[JOURNAL_ID_TEXT];
-    strcpy(id, journal_id(kit.journal));
+    (void)snprintf(id, sizeof id, "%s", journal_id(kit.journal));
     cr_assert_eq(strspn(id, "0123456789abcdef"), 32);
     cr_assert_eq(kit_append(&kit, "mozi", 0, "one"), 1);
     cr_assert_eq(kit_append(&kit, "mozi", 0, "two"), 2);
@@ -50,7 +50,7 @@ Test(journal, takes_an_empty_directory_and_refuses_a_strangers)
     (void)snprintf(stranger, sizeof stranger, "%s/notes.txt", kit.path);
     FILE *file = fopen(stranger, "w");
     cr_assert(file);
-    fclose(file);
+    cr_assert_eq(fclose(file), 0);
     cr_assert_eq(kit_open_fails(&kit, &err), ERR_NOT_FOUND);
     cr_assert_eq(unlink(stranger), 0);
     kit_open(&kit);
@@ -69,7 +69,7 @@ Test(journal, removes_what_a_crashed_creation_left)
     cr_assert_eq(mkdir(left, 0700), 0);
     FILE *file = fopen(file_name, "w");
     cr_assert(file);
-    fclose(file);
+    cr_assert_eq(fclose(file), 0);
     kit_open(&kit);
     cr_assert_eq(access(left, F_OK), -1);
     DIR *dir = opendir(kit.directory);
@@ -180,7 +180,7 @@ Test(journal, reads_within_limits)
     kit_end(&kit);
 }
 
-enum { THREADS = 16, EACH = 200 };
+enum { THREADS = 16, EACH = 200, ALL = THREADS * EACH };
 
 struct producer {
     struct kit *kit;
@@ -222,16 +222,16 @@ Test(journal, commits_in_groups)
     for (unsigned i = 0; i < THREADS; i++) {
         pthread_join(threads[i], NULL);
     }
-    static bool seen[THREADS * EACH + 1];
+    static bool seen[ALL + 1];
     struct journal_stat stat = kit_stat(&kit);
-    cr_assert_eq(stat.next_seq, THREADS * EACH + 1);
-    cr_assert_lt(stat.commits, THREADS * EACH, "each batch was committed alone");
+    cr_assert_eq(stat.next_seq, ALL + 1);
+    cr_assert_lt(stat.commits, ALL, "each batch was committed alone");
     cr_assert_eq(stat.queue_bytes, 0);
     kit_reopen(&kit);
     for (unsigned i = 0; i < THREADS; i++) {
         for (unsigned k = 0; k < EACH; k++) {
             uint64_t seq = producers[i].seqs[k];
-            cr_assert(seq >= 1 && seq <= THREADS * EACH && !seen[seq]);
+            cr_assert(seq >= 1 && seq <= ALL && !seen[seq]);
             cr_assert(k == 0 || seq > producers[i].seqs[k - 1], "out of order");
             seen[seq] = true;
             char text[64];

@@ -34,7 +34,7 @@ Test(journal_crash, keeps_all_that_was_acknowledged_before_a_kill)
     size_t count = 0;
     for (uint32_t round = 0; round < ROUNDS; round++) {
         struct kit_program program = kit_run(&kit, "append", round * 1000000);
-        size_t until = count + ENOUGH + round * 37;
+        size_t until = count + ENOUGH + (size_t)round * 37;
         while (read(program.out, &all[count], sizeof *all) == (ssize_t)sizeof *all) {
             if (++count == until) {
                 cr_assert_eq(kill(program.pid, SIGKILL), 0);
@@ -142,7 +142,7 @@ Test(journal_crash, writes_zeros_ahead)
         stat = kit_stat(&kit);
     }
     cr_assert_geq(stat.file_bytes, stat.used_bytes + AHEAD);
-    cr_assert_leq(stat.file_bytes, stat.used_bytes + 2 * AHEAD);
+    cr_assert_leq(stat.file_bytes, stat.used_bytes + 2ULL * AHEAD);
     kit_close(&kit);
     struct journal_verify_result result;
     struct err err = {0};
