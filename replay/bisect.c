@@ -14,15 +14,33 @@ static int try_records(struct bisect *bisect, const struct apply_record *records
     return bisect->sink->ops->apply(bisect->sink, &request, &result, NULL, err);
 }
 
+static struct bisect_bad *add_bad(struct bisect *bisect)
+{
+    if (bisect->bad_count == bisect->bad_capacity) {
+        size_t capacity = bisect->bad_capacity ? bisect->bad_capacity * 2 : 16;
+        struct bisect_bad *bad = realloc(bisect->bad, capacity * sizeof *bad);
+        if (!bad) {
+            return NULL;
+        }
+        bisect->bad = bad;
+        bisect->bad_capacity = capacity;
+    }
+    return &bisect->bad[bisect->bad_count++];
+}
+
 static int keep_bad(struct bisect *bisect, const struct apply_record *record,
                     struct err *err)
 {
     bisect->in_a_row++;
     if (bisect->in_a_row_max && bisect->in_a_row >= bisect->in_a_row_max) {
+        bisect->gave_up = true;
         err->code = ERR_SCHEMA;
         return ERR_SCHEMA;
     }
-    struct bisect_bad *bad = &bisect->bad[bisect->bad_count++];
+    struct bisect_bad *bad = add_bad(bisect);
+    if (!bad) {
+        return err_set(err, ERR_NOMEM, 0, "no memory for the list of bad records");
+    }
     bad->record = record;
     snprintf(bad->message, sizeof bad->message, "%.*s", JOURNAL_REASON_MAX, err->message);
     return ERR_OK;
@@ -53,11 +71,9 @@ static int search(struct bisect *bisect, const struct apply_record *records, siz
 
 int bisect_find(struct bisect *bisect, struct err *err)
 {
-    size_t count = bisect->request.record_count;
-    bisect->bad = calloc(count + 1, sizeof *bisect->bad);
+    bisect->bad = NULL;
     bisect->bad_count = 0;
-    if (!bisect->bad) {
-        return err_set(err, ERR_NOMEM, 0, "no memory to tell bad records from good ones");
-    }
-    return search(bisect, bisect->request.records, count, err);
+    bisect->bad_capacity = 0;
+    bisect->gave_up = false;
+    return search(bisect, bisect->request.records, bisect->request.record_count, err);
 }

@@ -18,13 +18,15 @@ struct bisect {
     uint32_t in_a_row;            /* bad records without a good one between; goes on from
                                    * what the lane has seen */
     uint32_t in_a_row_max;        /* at so many it gives up: 0: never */
-    struct bisect_bad *bad;       /* free() */
+    bool gave_up;
+    struct bisect_bad *bad; /* free() */
     size_t bad_count;
+    size_t bad_capacity;
 };
 
-/* 0: `bad` holds every record that fails alone with ERR_DATA. ERR_SCHEMA: in_a_row_max
- * was reached, err holds the last refusal. Any other error of a trial: as the sink says.
- */
+/* 0: `bad` holds every record that fails alone with ERR_DATA, in order; none where the
+ * trials pass, or fail only together. ERR_SCHEMA with gave_up: in_a_row_max was reached,
+ * err holds the last refusal. Any other error of a trial: as the sink says. */
 int bisect_find(struct bisect *bisect, struct err *err);
 
 #endif

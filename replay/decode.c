@@ -215,26 +215,3 @@ void decode_free(struct decoded *decoded)
     free(decoded->values);
     *decoded = (struct decoded){0};
 }
-
-int decode_show(const struct stream *stream, const struct journal_entry *entry,
-                uint32_t index, struct buf *out, struct err *err)
-{
-    struct record_decoder *decoder;
-    int code = record_decoder_new(stream, entry->payload, &decoder, err);
-    if (code != ERR_OK) {
-        return code;
-    }
-    struct value *values = calloc(stream->field_count, sizeof *values);
-    code = values ? ERR_OK : err_set(err, ERR_NOMEM, 0, "no memory for a record");
-    for (uint32_t i = 0; i <= index && (code == ERR_OK || code == ERR_DATA); i++) {
-        struct reject reject;
-        code = record_decoder_next(decoder, values, &reject, err);
-    }
-    if (code == ERR_OK || code == ERR_DATA) {
-        record_decoder_append_json(decoder, out);
-        code = ERR_OK;
-    }
-    free(values);
-    record_decoder_free(decoder);
-    return code;
-}

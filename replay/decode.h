@@ -33,8 +33,4 @@ int decode_entries(struct journal *journal, const struct stream *stream,
                    struct err *err);
 void decode_free(struct decoded *decoded);
 
-/* Appends row `index` of the entry as JSON text, for its dead letter. */
-int decode_show(const struct stream *stream, const struct journal_entry *entry,
-                uint32_t index, struct buf *out, struct err *err);
-
 #endif

@@ -1,8 +1,9 @@
 /* replay/lane.h: one lane's way from the journal to the database: compare with the
  * ledger, apply, mark done, and what to do when that fails.
  *
- * A lane belongs to one worker thread, which calls lane_step() with its sink; only
- * `status` is shared, under the replay's lock.
+ * A lane belongs to one worker thread, which calls lane_step() with its link; only
+ * `status` and the operator's wishes are shared, under the replay's lock, which is never
+ * held across I/O.
  */
 #ifndef HOLDFAST_REPLAY_LANE_H
 #define HOLDFAST_REPLAY_LANE_H
@@ -20,6 +21,21 @@ struct lane_shared {
     struct pace pace;
 };
 
+enum { LANE_NOTES_MAX = sizeof((struct lane_status *)0)->notes };
+
+/* A stream that was prepared on the present connection. */
+struct lane_prepared {
+    const struct stream *stream;
+    char notes[LANE_NOTES_MAX];
+};
+
+/* A worker's connection, as its lanes use it. */
+struct lane_link {
+    struct sink *sink;
+    struct lane_prepared *prepared; /* room for every configured stream */
+    size_t prepared_count;          /* 0 after each connect */
+};
+
 struct lane {
     struct lane_shared *shared;
     const struct stream *stream; /* NULL: not configured any more */
@@ -30,15 +46,24 @@ struct lane {
     bool compared;            /* with the ledger, on the present connection */
     struct ledger_row ledger; /* what it held then, or since the last commit */
     struct plan plan;
+    size_t in_hand;                    /* records of the transaction in hand; 0: none */
+    uint32_t failures;                 /* in a row, of whatever */
     uint32_t misses;                   /* in a row */
     bool unknown;                      /* a COMMIT was sent and not answered */
     struct journal_position attempted; /* by that one */
+    bool stopped;                      /* until something passes */
+    struct err stop_reason;            /* as it was told */
     uint32_t dead_in_a_row;
+    uint64_t buried_seq; /* the first dead letter of the last bisection */
+    uint32_t buried_index;
     int64_t next_try_us; /* 0: at once */
+    uint64_t random;     /* for the backoff's jitter */
 
     /* under shared->lock */
     struct lane_status status;
-    bool dead_accepted; /* an operator takes what the lane stopped for */
+    bool dead_accepted; /* an operator takes what the lane stopped for, until a record
+                         * passes */
+    bool try_now;
 };
 
 /* `stream` NULL: an orphaned lane, which only has a status. */
@@ -49,15 +74,50 @@ void lane_init(struct lane *lane, struct lane_shared *shared, const char *name,
  * when it is worth asking again, INT64_MAX: only when something comes. */
 bool lane_is_ready(struct lane *lane, int64_t now_us, int64_t *out_wake_us);
 
-/* One comparison or one transaction. The sink is connected. */
-void lane_step(struct lane *lane, struct sink *sink);
+/* One comparison or one transaction. The link is connected. */
+void lane_step(struct lane *lane, struct lane_link *link);
 
 /* The worker's connection is gone: nothing expires until the ledger is seen again. */
 void lane_disconnected(struct lane *lane);
 
-/* The worker can't connect: the lane waits until `next_try_us` for that reason. */
-void lane_wait(struct lane *lane, const struct err *why, int64_t next_try_us);
+/* Compares again at the next step, though the connection is the same. */
+void lane_recheck(struct lane *lane);
 
-void lane_set_paused(struct lane *lane, bool paused);
+/* The worker can't connect: the lane waits, or is stopped where that takes a person,
+ * until `next_try_us`. */
+void lane_cannot_connect(struct lane *lane, const struct err *why, int64_t next_try_us);
+
+/* ---- For replay/lane*.c ------------------------------------------------------------ */
+
+static inline const struct replay_config *lane_config(const struct lane *lane)
+{
+    return &lane->shared->config;
+}
+
+static inline int64_t lane_now_us(const struct lane *lane)
+{
+    return clock_steady_us(lane_config(lane)->clock);
+}
+
+/* Tells the observer, with a copy of the status. err NULL: none. */
+void lane_tell(struct lane *lane, const char *event, const struct err *err);
+
+/* The state for all to see, with what belongs to it. */
+void lane_publish(struct lane *lane, enum lane_state state, const struct err *why);
+
+/* A transaction of `totals` by fate is in the database, whoever saw it commit. */
+void lane_count(struct lane *lane, const uint64_t totals[FATE_COUNT], int64_t took_us);
+
+/* The ledger has to be compared before anything else, and nothing expires until then. */
+void lane_forget_ledger(struct lane *lane);
+
+/* Moves the journal's done mark to the ledger's position and tells. */
+int lane_mark_done(struct lane *lane, const struct ledger_row *row, struct err *err);
+
+/* replay/lane_compare.c: the ledger against the journal. ERR_OK: they agree. */
+int lane_compare(struct lane *lane, struct lane_link *link, struct err *err);
+
+/* replay/lane_apply.c: one transaction of what is ready; nothing is: ERR_OK. */
+int lane_apply(struct lane *lane, struct sink *sink, struct err *err);
 
 #endif

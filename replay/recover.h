@@ -20,4 +20,15 @@ enum recover_action {
 enum recover_action recover_decide(const struct journal_position *ledger,
                                    const struct journal_position *done, int known);
 
+/* What became of a COMMIT that was never answered. */
+enum recover_fate {
+    RECOVER_COMMITTED,
+    RECOVER_NOT_COMMITTED,
+    RECOVER_ELSEWHERE, /* the ledger shows neither: recover_decide tells */
+};
+
+enum recover_fate recover_commit(const struct journal_position *ledger,
+                                 const struct journal_position *previous,
+                                 const struct journal_position *attempted);
+
 #endif

@@ -1,35 +1,37 @@
 /* replay/replay.c: the worker pool. Lanes are dealt out to workers for good, lane i to
  * worker i modulo n; each worker has one sink and serves its lanes in turn, so a lane
- * that waits or is stopped holds up no other.
+ * that waits or is stopped holds up no other. A worker with nothing to do waits for
+ * replay_wake or for the nearest lane's next try.
+ *
+ * While paused a worker holds no connection: whatever is done to the database meanwhile,
+ * such as restoring a backup, is seen when the lanes compare with the ledger afterwards.
+ * For the same reason, and so that the server doesn't drop a connection for idleness, a
+ * worker that has had nothing to do for a while compares again.
  */
 #include "replay/replay.h"
 
 #include "replay/backoff.h"
 #include "replay/lane.h"
 
-#include <assert.h>
-#include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
 #define PAUSED_SETTING "paused"
 
-enum { IDLE_WAIT_US = 30000000 };
+enum { IDLE_RECHECK_US = 20000000 };
 
 struct worker {
     struct replay *replay;
-    struct sink *sink;
+    struct lane_link link;
     pthread_t thread;
     bool started;
     size_t first_lane; /* and every worker_count-th after it */
     uint32_t connect_failures;
-    int64_t connect_after_us;
-    bool was_connected;
+    int64_t used_us; /* when a lane last made a step */
 
     /* under the lock */
     bool connected;
-    bool busy; /* within a step */
+    bool busy; /* within a lane's step */
     bool ended;
 };
 
@@ -89,16 +91,9 @@ static void unlock(struct replay *replay)
     pthread_mutex_unlock(&replay->shared.lock);
 }
 
-static void disconnect_lanes(struct worker *worker)
+static int64_t now_us(const struct replay *replay)
 {
-    struct replay *replay = worker->replay;
-    lock(replay);
-    worker->connected = false;
-    unlock(replay);
-    for (size_t i = worker->first_lane; i < replay->lane_count;
-         i += replay->worker_count) {
-        lane_disconnected(&replay->lanes[i]);
-    }
+    return clock_steady_us(replay->shared.config.clock);
 }
 
 static void tell_connection(struct worker *worker, const char *event,
@@ -109,46 +104,77 @@ static void tell_connection(struct worker *worker, const char *event,
     observer->event(observer->context, event, NULL, err ? err : &none);
 }
 
+/* Before anything else once the connection is gone. */
+static void disconnect_lanes(struct worker *worker)
+{
+    struct replay *replay = worker->replay;
+    for (size_t i = worker->first_lane; i < replay->lane_count;
+         i += replay->worker_count) {
+        lane_disconnected(&replay->lanes[i]);
+    }
+    worker->link.prepared_count = 0;
+    lock(replay);
+    worker->connected = false;
+    unlock(replay);
+}
+
+static bool is_connected(const struct worker *worker)
+{
+    return worker->link.sink->ops->connected(worker->link.sink);
+}
+
 /* The sink tells of a lost connection when it is next used. */
 static void notice_loss(struct worker *worker)
 {
-    if (worker->was_connected && !worker->sink->ops->connected(worker->sink)) {
-        worker->was_connected = false;
+    if (!is_connected(worker)) {
         disconnect_lanes(worker);
         tell_connection(worker, "connection_lost", NULL);
     }
 }
 
-static void connect_failed(struct worker *worker, int64_t now_us, const struct err *err)
+static void disconnect(struct worker *worker)
+{
+    if (is_connected(worker)) {
+        disconnect_lanes(worker);
+        worker->link.sink->ops->disconnect(worker->link.sink);
+    }
+}
+
+static void connect_failed(struct worker *worker, const struct err *err)
 {
     struct replay *replay = worker->replay;
     const struct replay_config *config = &replay->shared.config;
     worker->connect_failures++;
-    worker->connect_after_us =
-        now_us + backoff_us(worker->connect_failures, config->backoff_min_us,
-                            config->backoff_max_us, (uint64_t)now_us * 2654435761u >> 8);
+    uint64_t jitter = (uint64_t)now_us(replay) * 0x9e3779b97f4a7c15u >> 16;
+    int64_t delay_us = err_class(err->code) == ERR_CLASS_HALT
+                           ? config->stopped_retry_us
+                           : backoff_us(worker->connect_failures, config->backoff_min_us,
+                                        config->backoff_max_us, jitter);
+    int64_t next_try_us = now_us(replay) + delay_us;
     for (size_t i = worker->first_lane; i < replay->lane_count;
          i += replay->worker_count) {
         if (replay->lanes[i].stream) {
-            lane_wait(&replay->lanes[i], err, worker->connect_after_us);
+            lane_cannot_connect(&replay->lanes[i], err, next_try_us);
         }
     }
     tell_connection(worker, "connect_failed", err);
 }
 
-static bool connect_worker(struct worker *worker, int64_t now_us)
+static bool connect_worker(struct worker *worker)
 {
-    if (worker->sink->ops->connected(worker->sink)) {
+    if (is_connected(worker)) {
         return true;
     }
     struct err err = {0};
-    if (worker->sink->ops->connect(worker->sink, &err) != ERR_OK) {
-        connect_failed(worker, now_us, &err);
+    int code = worker->link.sink->ops->connect(worker->link.sink, &err);
+    if (code == ERR_CLOSED) {
+        return false;
+    }
+    if (code != ERR_OK) {
+        connect_failed(worker, &err);
         return false;
     }
     worker->connect_failures = 0;
-    worker->connect_after_us = 0;
-    worker->was_connected = true;
     lock(worker->replay);
     worker->connected = true;
     unlock(worker->replay);
@@ -156,9 +182,33 @@ static bool connect_worker(struct worker *worker, int64_t now_us)
     return true;
 }
 
+static bool may_work(const struct replay *replay)
+{
+    return !replay->paused && !replay->stopping;
+}
+
+/* Once this is true, replay_pause and replay_stop wait for the step's end. */
+static bool begin_step(struct worker *worker)
+{
+    lock(worker->replay);
+    worker->busy = may_work(worker->replay);
+    bool begun = worker->busy;
+    unlock(worker->replay);
+    return begun;
+}
+
+static void end_step(struct worker *worker)
+{
+    worker->used_us = now_us(worker->replay);
+    lock(worker->replay);
+    worker->busy = false;
+    pthread_cond_broadcast(&worker->replay->settled);
+    unlock(worker->replay);
+}
+
 /* One step of each lane that is ready. False: none was; *out_wake_us says when to look
  * again. */
-static bool serve_lanes(struct worker *worker, int64_t now_us, int64_t *out_wake_us)
+static bool serve_lanes(struct worker *worker, int64_t *out_wake_us)
 {
     struct replay *replay = worker->replay;
     bool worked = false;
@@ -166,36 +216,61 @@ static bool serve_lanes(struct worker *worker, int64_t now_us, int64_t *out_wake
     for (size_t i = worker->first_lane; i < replay->lane_count;
          i += replay->worker_count) {
         int64_t wake_us;
-        if (!lane_is_ready(&replay->lanes[i], now_us, &wake_us)) {
+        if (!lane_is_ready(&replay->lanes[i], now_us(replay), &wake_us)) {
             *out_wake_us = wake_us < *out_wake_us ? wake_us : *out_wake_us;
             continue;
         }
-        if (!connect_worker(worker, now_us)) {
-            *out_wake_us = worker->connect_after_us;
-            return false;
-        }
-        lane_step(&replay->lanes[i], worker->sink);
-        notice_loss(worker);
         worked = true;
+        if (!connect_worker(worker) || !begin_step(worker)) {
+            break; /* the lanes wait for their next try, or for the end of the pause */
+        }
+        lane_step(&replay->lanes[i], &worker->link);
+        end_step(worker);
+        notice_loss(worker);
     }
     return worked;
 }
 
-static bool may_work(const struct replay *replay)
+static void recheck_when_idle(struct worker *worker)
 {
-    return !replay->paused && !replay->stopping;
+    struct replay *replay = worker->replay;
+    if (!is_connected(worker) || now_us(replay) - worker->used_us < IDLE_RECHECK_US) {
+        return;
+    }
+    for (size_t i = worker->first_lane; i < replay->lane_count;
+         i += replay->worker_count) {
+        lane_recheck(&replay->lanes[i]);
+    }
 }
 
-/* Under the lock. Waits until something changes, at most until `wake_us`. */
-static void wait_for_change(struct replay *replay, uint64_t seen_wakes, int64_t wake_us)
+/* Under the lock. Waits until something changes, at most for `wait_us`. The time is the
+ * system's, whatever clock the lanes go by. */
+static void wait_for_change(struct replay *replay, uint64_t seen_wakes, int64_t wait_us)
 {
-    int64_t now_us = clock_steady_us(&clock_system);
-    int64_t until_us = now_us + IDLE_WAIT_US < wake_us ? now_us + IDLE_WAIT_US : wake_us;
+    int64_t until_us = clock_steady_us(&clock_system) +
+                       (wait_us < IDLE_RECHECK_US ? wait_us : IDLE_RECHECK_US);
     struct timespec until = {until_us / 1000000, until_us % 1000000 * 1000};
     int rc = 0;
     while (rc == 0 && !replay->stopping && replay->wakes == seen_wakes) {
         rc = pthread_cond_timedwait(&replay->changed, &replay->shared.lock, &until);
     }
+}
+
+/* Not under the lock. False: nothing to do for *out_wait_us. */
+static bool work_once(struct worker *worker, bool may, int64_t *out_wait_us)
+{
+    *out_wait_us = INT64_MAX;
+    if (!may) {
+        disconnect(worker);
+        return false;
+    }
+    int64_t wake_us;
+    recheck_when_idle(worker);
+    bool worked = serve_lanes(worker, &wake_us);
+    if (wake_us != INT64_MAX) {
+        *out_wait_us = wake_us - now_us(worker->replay);
+    }
+    return worked;
 }
 
 static void *work(void *context)
@@ -205,24 +280,17 @@ static void *work(void *context)
     lock(replay);
     while (!replay->stopping) {
         uint64_t seen_wakes = replay->wakes;
-        int64_t wake_us = INT64_MAX;
-        bool worked = false;
-        if (may_work(replay)) {
-            worker->busy = true;
-            unlock(replay);
-            worked = serve_lanes(worker, clock_steady_us(replay->shared.config.clock),
-                                 &wake_us);
-            lock(replay);
-            worker->busy = false;
-            pthread_cond_broadcast(&replay->settled);
-        }
+        bool may = may_work(replay);
+        int64_t wait_us;
+        unlock(replay);
+        bool worked = work_once(worker, may, &wait_us);
+        lock(replay);
         if (!worked) {
-            wait_for_change(replay, seen_wakes, wake_us);
+            wait_for_change(replay, seen_wakes, wait_us);
         }
     }
     unlock(replay);
-    disconnect_lanes(worker);
-    worker->sink->ops->disconnect(worker->sink);
+    disconnect(worker);
     lock(replay);
     worker->ended = true;
     pthread_cond_broadcast(&replay->settled);
@@ -308,6 +376,21 @@ static int read_paused(struct replay *replay, struct err *err)
     return code == ERR_NOT_FOUND ? ERR_OK : code;
 }
 
+static int make_worker(struct replay *replay, size_t number, struct err *err)
+{
+    const struct replay_config *config = &replay->shared.config;
+    struct worker *worker = &replay->workers[number];
+    worker->replay = replay;
+    worker->first_lane = number;
+    worker->used_us = now_us(replay);
+    worker->link.prepared =
+        calloc(config->stream_count + 1, sizeof *worker->link.prepared);
+    if (!worker->link.prepared) {
+        return err_set(err, ERR_NOMEM, 0, "no memory for a worker");
+    }
+    return config->sink_new(config->sink_context, &worker->link.sink, err);
+}
+
 static int start_workers(struct replay *replay, struct err *err)
 {
     const struct replay_config *config = &replay->shared.config;
@@ -321,10 +404,7 @@ static int start_workers(struct replay *replay, struct err *err)
     }
     replay->worker_count = count;
     for (size_t i = 0; i < count; i++) {
-        struct worker *worker = &replay->workers[i];
-        worker->replay = replay;
-        worker->first_lane = i;
-        if (config->sink_new(config->sink_context, &worker->sink, err) != ERR_OK) {
+        if (make_worker(replay, i, err) != ERR_OK) {
             return err->code;
         }
     }
@@ -363,9 +443,6 @@ int replay_start(const struct replay_config *config, struct replay **out_replay,
     init_locks(replay);
     int code = make_lanes(replay, err);
     code = code ? code : read_paused(replay, err);
-    for (size_t i = 0; i < replay->lane_count && replay->paused; i++) {
-        lane_set_paused(&replay->lanes[i], true);
-    }
     code = code ? code : start_workers(replay, err);
     if (code != ERR_OK) {
         replay_stop(replay, 0);
@@ -395,6 +472,17 @@ static void await_workers(struct replay *replay, int64_t deadline_us)
     }
 }
 
+static void end_worker(struct worker *worker)
+{
+    if (worker->started) {
+        pthread_join(worker->thread, NULL);
+    }
+    if (worker->link.sink) {
+        worker->link.sink->ops->free(worker->link.sink);
+    }
+    free(worker->link.prepared);
+}
+
 void replay_stop(struct replay *replay, int64_t deadline_us)
 {
     if (!replay) {
@@ -406,20 +494,12 @@ void replay_stop(struct replay *replay, int64_t deadline_us)
     await_workers(replay, deadline_us);
     bool late = !all_ended(replay);
     unlock(replay);
-    for (size_t i = 0; i < replay->worker_count; i++) {
-        struct worker *worker = &replay->workers[i];
-        if (late && worker->sink) {
-            worker->sink->ops->abort(worker->sink);
-        }
+    for (size_t i = 0; i < replay->worker_count && late; i++) {
+        struct sink *sink = replay->workers[i].link.sink;
+        sink->ops->abort(sink);
     }
     for (size_t i = 0; i < replay->worker_count; i++) {
-        struct worker *worker = &replay->workers[i];
-        if (worker->started) {
-            pthread_join(worker->thread, NULL);
-        }
-        if (worker->sink) {
-            worker->sink->ops->free(worker->sink);
-        }
+        end_worker(&replay->workers[i]);
     }
     pthread_cond_destroy(&replay->settled);
     pthread_cond_destroy(&replay->changed);
@@ -465,9 +545,6 @@ int replay_pause(struct replay *replay, bool paused, struct err *err)
         pthread_cond_wait(&replay->settled, &replay->shared.lock);
     }
     unlock(replay);
-    for (size_t i = 0; i < replay->lane_count; i++) {
-        lane_set_paused(&replay->lanes[i], paused);
-    }
     return ERR_OK;
 }
 
@@ -479,6 +556,7 @@ int replay_accept_dead(struct replay *replay, const char *stream, uint32_t lane,
         if (found->id.lane == lane && strcmp(found->stream_name, stream) == 0) {
             lock(replay);
             found->dead_accepted = true;
+            found->try_now = true;
             unlock(replay);
             replay_wake(replay);
             return ERR_OK;
@@ -500,6 +578,10 @@ int replay_status(struct replay *replay, struct replay_status *out_status,
     lock(replay);
     for (size_t i = 0; i < replay->lane_count; i++) {
         lanes[i] = replay->lanes[i].status;
+        bool stands = lanes[i].state == LANE_STOPPED || lanes[i].state == LANE_ORPHANED;
+        if (replay->paused && !stands) {
+            lanes[i].state = LANE_PAUSED;
+        }
     }
     for (size_t i = 0; i < replay->worker_count; i++) {
         status.connected = status.connected || replay->workers[i].connected;

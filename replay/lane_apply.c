@@ -1,0 +1,336 @@
+/* replay/lane_apply.c: one transaction: read, decode, leave out, apply, mark done. Dead
+ * letters are written durably before the commit that leaves them out, copies of conflicts
+ * before the commit that counts them.
+ */
+#include "replay/bisect.h"
+#include "replay/bury.h"
+#include "replay/decode.h"
+#include "replay/lane.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { ENTRIES_MAX = 65536 };
+
+/* What is being applied. */
+struct run {
+    struct lane *lane;
+    struct journal_entries entries;
+    struct decoded decoded;
+};
+
+/* ---- Dead letters --------------------------------------------------------------------
+ */
+
+static struct bury bury_for(const struct run *run)
+{
+    return (struct bury){
+        .journal = lane_config(run->lane)->journal,
+        .stream = run->lane->stream,
+        .entries = &run->entries,
+        .at_us = clock_wall_us(lane_config(run->lane)->clock),
+        .add = journal_dead_letters_add,
+    };
+}
+
+static void tell_dead(struct lane *lane, const struct burial *burial)
+{
+    pthread_mutex_lock(&lane->shared->lock);
+    lane->status.counts.dead_letters++;
+    pthread_mutex_unlock(&lane->shared->lock);
+    struct err what = {.code = ERR_DATA};
+    snprintf(what.message, sizeof what.message, "entry %llu record %u: %s: %s",
+             (unsigned long long)burial->seq, burial->index, burial->reason,
+             burial->detail);
+    lane_tell(lane, "dead_letter", &what);
+}
+
+static int bury_dead(const struct run *run, const struct burial *burials, size_t count,
+                     struct err *err)
+{
+    struct bury how = bury_for(run);
+    int code = bury(&how, burials, count, err);
+    for (size_t i = 0; i < count && code == ERR_OK; i++) {
+        tell_dead(run->lane, &burials[i]);
+    }
+    return code;
+}
+
+static bool takes_all_dead(struct lane *lane)
+{
+    pthread_mutex_lock(&lane->shared->lock);
+    bool accepted = lane->dead_accepted;
+    pthread_mutex_unlock(&lane->shared->lock);
+    return accepted;
+}
+
+static int refuse_dead(const struct lane *lane, const char *last, struct err *err)
+{
+    return err_set(
+        err, ERR_SCHEMA, 0,
+        "%u records in a row can't be applied, which looks like a changed table "
+        "rather than bad records: mend the table, or make them dead letters with "
+        "'holdfast deadletter accept --stream %s --lane %u'; the last: %.300s",
+        lane_config(lane)->dead_in_a_row_max, lane->stream_name, lane->id.lane, last);
+}
+
+static bool is_before(const struct apply_record *record, const struct decoded_reject *at)
+{
+    return record->seq < at->seq || (record->seq == at->seq && record->index < at->index);
+}
+
+/* How many rejects there are in a row at the end of the run, going on from `in_a_row`;
+ * *out_most: the most that there were anywhere. */
+static uint32_t count_in_a_row(const struct decoded *decoded, uint32_t in_a_row,
+                               uint32_t *out_most)
+{
+    size_t record = 0;
+    *out_most = 0;
+    for (size_t i = 0; i < decoded->reject_count; i++) {
+        while (record < decoded->count &&
+               is_before(&decoded->records[record], &decoded->rejects[i])) {
+            record++;
+            in_a_row = 0;
+        }
+        in_a_row++;
+        *out_most = in_a_row > *out_most ? in_a_row : *out_most;
+    }
+    return record < decoded->count ? 0 : in_a_row;
+}
+
+/* Rows that can't be read under today's configuration. */
+static int bury_rejects(struct run *run, struct err *err)
+{
+    struct lane *lane = run->lane;
+    const struct decoded *decoded = &run->decoded;
+    size_t count = decoded->reject_count;
+    if (count == 0) {
+        return ERR_OK;
+    }
+    uint32_t most = 0;
+    uint32_t in_a_row = count_in_a_row(decoded, lane->dead_in_a_row, &most);
+    if (most >= lane_config(lane)->dead_in_a_row_max && !takes_all_dead(lane)) {
+        lane->dead_in_a_row = most;
+        return refuse_dead(lane, decoded->rejects[count - 1].reject.detail, err);
+    }
+    struct burial *burials = calloc(count, sizeof *burials);
+    if (!burials) {
+        return err_set(err, ERR_NOMEM, 0, "no memory for dead letters");
+    }
+    for (size_t i = 0; i < count; i++) {
+        const struct decoded_reject *found = &decoded->rejects[i];
+        burials[i] = (struct burial){found->seq, found->index, found->reject.reason,
+                                     found->reject.field, found->reject.detail};
+    }
+    int code = bury_dead(run, burials, count, err);
+    free(burials);
+    if (code == ERR_OK) {
+        lane->dead_in_a_row = in_a_row;
+    }
+    return code;
+}
+
+static int bury_bad(struct run *run, const struct bisect *found, struct err *err)
+{
+    struct lane *lane = run->lane;
+    const struct apply_record *first = found->bad[0].record;
+    if (lane->buried_seq == first->seq && lane->buried_index == first->index) {
+        /* else this would go on for ever */
+        return err_set(err, ERR_INTERNAL, 0,
+                       "entry %llu record %u has a dead letter, but was not left out",
+                       (unsigned long long)first->seq, first->index);
+    }
+    struct burial *burials = calloc(found->bad_count, sizeof *burials);
+    if (!burials) {
+        return err_set(err, ERR_NOMEM, 0, "no memory for dead letters");
+    }
+    for (size_t i = 0; i < found->bad_count; i++) {
+        const struct bisect_bad *bad = &found->bad[i];
+        burials[i] = (struct burial){bad->record->seq, bad->record->index, "database", "",
+                                     bad->message};
+    }
+    int code = bury_dead(run, burials, found->bad_count, err);
+    free(burials);
+    if (code == ERR_OK) {
+        lane->buried_seq = first->seq;
+        lane->buried_index = first->index;
+    }
+    return code;
+}
+
+/* The database refused a value somewhere in the run. ERR_OK: what it refuses has dead
+ * letters now, and the rest can be applied. */
+static int bury_refused(struct run *run, struct sink *sink,
+                        const struct apply_request *request, struct err *err)
+{
+    struct lane *lane = run->lane;
+    struct err refusal = *err;
+    struct bisect bisect = {
+        .sink = sink,
+        .request = *request,
+        .in_a_row = lane->dead_in_a_row,
+        .in_a_row_max = takes_all_dead(lane) ? 0 : lane_config(lane)->dead_in_a_row_max,
+    };
+    int code = bisect_find(&bisect, err);
+    if (bisect.gave_up) {
+        lane->dead_in_a_row = bisect.in_a_row;
+        char last[ERR_MESSAGE_MAX];
+        memcpy(last, err->message, sizeof last);
+        code = refuse_dead(lane, last, err);
+    } else if (code == ERR_OK && bisect.bad_count == 0) {
+        code = err_set(err, ERR_MISS, refusal.sys,
+                       "the database refuses the records together, but none of them "
+                       "alone: %s",
+                       refusal.message);
+    } else if (code == ERR_OK) {
+        code = bury_bad(run, &bisect, err);
+    }
+    if (code == ERR_OK) {
+        lane->dead_in_a_row = bisect.in_a_row;
+    }
+    free(bisect.bad);
+    return code;
+}
+
+static int bury_conflicts(void *context, const uint8_t *fates, struct err *err)
+{
+    const struct run *run = context;
+    const struct decoded *decoded = &run->decoded;
+    struct burial *burials = calloc(decoded->count + 1, sizeof *burials);
+    if (!burials) {
+        return err_set(err, ERR_NOMEM, 0, "no memory for copies of conflicts");
+    }
+    size_t count = 0;
+    for (size_t i = 0; i < decoded->count; i++) {
+        if (fates[i] == FATE_CONFLICT) {
+            burials[count++] = (struct burial){
+                decoded->records[i].seq, decoded->records[i].index, "conflict", "",
+                "an event with this key and other content was there"};
+        }
+    }
+    struct bury how = bury_for(run);
+    how.add = journal_conflicts_add;
+    int code = bury(&how, burials, count, err);
+    free(burials);
+    return code;
+}
+
+/* ---- Applying ------------------------------------------------------------------------
+ */
+
+static struct apply_request request_of(struct run *run)
+{
+    struct lane *lane = run->lane;
+    const struct journal_entry *last = &run->entries.items[run->entries.count - 1];
+    struct apply_request request = {
+        .stream = lane->stream,
+        .lane = lane->id,
+        .previous = &lane->ledger,
+        .last = {.seq = last->seq},
+        .last_records = last->running,
+        .records = run->decoded.records,
+        .record_count = run->decoded.count,
+        .statement_rows_max = lane->plan.statement_rows,
+        .validate = lane_config(lane)->validate,
+    };
+    memcpy(request.last.sum, last->sum, sizeof request.last.sum);
+    if (lane->stream->on_conflict == CONFLICT_KEEP) {
+        request.before_commit = bury_conflicts;
+        request.before_commit_context = run;
+    }
+    return request;
+}
+
+static void begin_transaction(struct run *run)
+{
+    struct lane *lane = run->lane;
+    const struct journal_entries *entries = &run->entries;
+    lane->in_hand = 0;
+    for (size_t i = 0; i < entries->count; i++) {
+        lane->in_hand += entries->items[i].records;
+    }
+    if (!lane->stopped) {
+        lane_publish(lane, LANE_APPLYING, NULL);
+    }
+    pthread_mutex_lock(&lane->shared->lock);
+    lane->status.first_seq = entries->items[0].seq;
+    lane->status.last_seq = entries->items[entries->count - 1].seq;
+    lane->status.records = run->decoded.count;
+    pthread_mutex_unlock(&lane->shared->lock);
+    lane_tell(lane, "transaction_begun", NULL);
+}
+
+static int succeed(struct run *run, const struct apply_result *result, int64_t took_us,
+                   struct err *err)
+{
+    struct lane *lane = run->lane;
+    lane->ledger = result->row;
+    lane_count(lane, result->totals, took_us);
+    lane_tell(lane, "transaction_done", NULL);
+    /* Its first entry may have come after the comparison. */
+    journal_confirm(lane_config(lane)->journal, lane->stream_name, lane->id.lane, true);
+    return lane_mark_done(lane, &result->row, err);
+}
+
+static int apply(struct run *run, struct sink *sink, struct err *err)
+{
+    struct lane *lane = run->lane;
+    int code = bury_rejects(run, err);
+    if (code != ERR_OK) {
+        return code;
+    }
+    struct apply_request request = request_of(run);
+    struct apply_result result = {0};
+    begin_transaction(run);
+    int64_t begun_us = lane_now_us(lane);
+    code = sink->ops->apply(sink, &request, &result, NULL, err);
+    if (code == ERR_OK) {
+        return succeed(run, &result, lane_now_us(lane) - begun_us, err);
+    }
+    if (code == ERR_UNKNOWN) {
+        lane->unknown = true;
+        lane->attempted = request.last;
+        lane_tell(lane, "commit_unknown", err);
+    }
+    return code == ERR_DATA ? bury_refused(run, sink, &request, err) : code;
+}
+
+/* Reads and decodes the next run of entries; none: run->entries.count is 0. */
+static int read_run(struct lane *lane, struct run *run, struct err *err)
+{
+    const struct replay_config *config = lane_config(lane);
+    size_t records = lane->plan.records;
+    if (config->rows_per_second_max && records > config->rows_per_second_max) {
+        records = (size_t)config->rows_per_second_max;
+    }
+    struct journal_read_limits limits = {
+        .bytes_max = config->transaction_bytes_max,
+        .records_max = records,
+        .entries_max = records < ENTRIES_MAX ? records : ENTRIES_MAX,
+    };
+    *run = (struct run){.lane = lane};
+    int code = journal_read_lane(config->journal, lane->stream_name, lane->id.lane,
+                                 lane->ledger.position.seq, &limits, &run->entries, err);
+    if (code != ERR_OK || run->entries.count == 0) {
+        return code;
+    }
+    code =
+        decode_entries(config->journal, lane->stream, &run->entries, &run->decoded, err);
+    if (code != ERR_OK) {
+        journal_entries_free(&run->entries);
+    }
+    return code;
+}
+
+int lane_apply(struct lane *lane, struct sink *sink, struct err *err)
+{
+    struct run run;
+    int code = read_run(lane, &run, err);
+    if (code != ERR_OK || run.entries.count == 0) {
+        return code;
+    }
+    code = apply(&run, sink, err);
+    decode_free(&run.decoded);
+    journal_entries_free(&run.entries);
+    return code;
+}
