@@ -287,15 +287,21 @@ static int by_name(const void *a, const void *b)
     return order ? order : (left->lane > right->lane) - (left->lane < right->lane);
 }
 
+static bool is_configured(const struct audit_report *report, const char *name)
+{
+    for (size_t i = 0; i < report->stream_count; i++) {
+        if (strcmp(report->streams[i].stream->name, name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void conclude(struct audit_report *report)
 {
     for (size_t i = 0; i < report->lane_count; i++) {
         struct audit_lane *lane = &report->lanes[i];
-        for (size_t j = 0; j < report->stream_count; j++) {
-            if (strcmp(report->streams[j].stream->name, lane->stream) == 0) {
-                lane->configured = true;
-            }
-        }
+        lane->configured = is_configured(report, lane->stream);
         audit_judge(lane);
         report->problems += lane->problem[0] != '\0';
     }

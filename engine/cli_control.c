@@ -39,13 +39,13 @@ int cli_control(const struct config *config, const char *method, const char *pat
     struct buf socket_path = {0};
     struct client *client = NULL;
     struct client_answer answer = {0};
+    struct client_call call = {
+        .method = method, .path = path, .timeout_s = CONTROL_TIMEOUT_S};
     http_control_path(config->journal.path, &socket_path);
     const char *place = buf_text(&socket_path);
     int code = place ? client_new_socket(place, &client, err)
                      : err_set(err, ERR_NOMEM, 0, "no memory for the socket's path");
-    code = code ? code
-                : client_request(client, method, path, slice_of("", 0), NULL,
-                                 CONTROL_TIMEOUT_S, &answer, err);
+    code = code ? code : client_request(client, &call, &answer, err);
     if (!code && answer.status != 200) {
         code = cli_control_refused(answer.status, buf_slice(&answer.body), err);
         buf_free(&answer.body);

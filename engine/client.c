@@ -167,9 +167,10 @@ static int explain(const struct client *client, CURLcode failure, struct err *er
 }
 
 /* A libcurl setter only fails without memory or for options it was built without. */
-static CURLcode set_request(struct client *client, const char *method, const char *url,
-                            struct slice body, struct curl_slist *headers)
+static CURLcode set_request(struct client *client, const struct client_call *call,
+                            const char *url, struct curl_slist *headers)
 {
+    struct slice body = call->body;
     CURL *curl = client->curl;
     curl_easy_reset(curl);
     CURLcode code = curl_easy_setopt(curl, CURLOPT_URL, url);
@@ -183,12 +184,12 @@ static CURLcode set_request(struct client *client, const char *method, const cha
     curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, (long)CONNECT_TIMEOUT_S);
     curl_easy_setopt(curl, CURLOPT_MAXREDIRS, (long)REDIRECTS_MAX);
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_body);
-    if (!code && (body.len || strcmp(method, "GET") != 0)) {
+    if (!code && (body.len || strcmp(call->method, "GET") != 0)) {
         curl_easy_setopt(curl, CURLOPT_POST, 1L);
         curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body.len);
         code = curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body.len ? body.data : "");
     }
-    code = code ? code : curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, method);
+    code = code ? code : curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, call->method);
     return code ? code : curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
 }
 
@@ -204,8 +205,7 @@ static int perform(struct client *client, struct client_answer *answer, struct e
     return ERR_OK;
 }
 
-int client_request(struct client *client, const char *method, const char *path,
-                   struct slice body, const char *idempotency_key, uint32_t timeout_s,
+int client_request(struct client *client, const struct client_call *call,
                    struct client_answer *out_answer, struct err *err)
 {
     struct buf url = {0};
@@ -213,13 +213,13 @@ int client_request(struct client *client, const char *method, const char *path,
     struct client_answer answer = {.body = {.max = ANSWER_MAX}};
     int code = ERR_OK;
     client->error[0] = '\0';
-    buf_printf(&url, "%s%s", client->base, path);
-    if (!buf_text(&url) || !make_headers(client, idempotency_key, &headers) ||
-        set_request(client, method, url.data, body, headers)) {
+    buf_printf(&url, "%s%s", client->base, call->path);
+    if (!buf_text(&url) || !make_headers(client, call->idempotency_key, &headers) ||
+        set_request(client, call, url.data, headers)) {
         code = no_memory(err);
     } else {
         curl_easy_setopt(client->curl, CURLOPT_WRITEDATA, &answer.body);
-        curl_easy_setopt(client->curl, CURLOPT_TIMEOUT, (long)timeout_s);
+        curl_easy_setopt(client->curl, CURLOPT_TIMEOUT, (long)call->timeout_s);
         code = perform(client, &answer, err);
     }
     curl_slist_free_all(headers);

@@ -22,10 +22,17 @@ struct client_answer {
     struct buf body; /* buf_free it */
 };
 
-/* One request. `idempotency_key` NULL: none; body empty and method GET: no body.
- * ERR_NOT_FOUND: nobody listens there. ERR_TIMEOUT, ERR_TRANSIENT: connection lost. */
-int client_request(struct client *client, const char *method, const char *path,
-                   struct slice body, const char *idempotency_key, uint32_t timeout_s,
+struct client_call {
+    const char *method;
+    const char *path;
+    struct slice body;           /* empty and method GET: none */
+    const char *idempotency_key; /* NULL: none */
+    uint32_t timeout_s;
+};
+
+/* One request. ERR_NOT_FOUND: nobody listens there. ERR_TIMEOUT, ERR_TRANSIENT:
+ * connection lost. ERR_TOO_LARGE, ERR_INVALID, ERR_NOMEM. */
+int client_request(struct client *client, const struct client_call *call,
                    struct client_answer *out_answer, struct err *err);
 
 #endif

@@ -290,31 +290,39 @@ static bool same_name(const char *a, const char *b)
 }
 
 /* Names fold case in some databases' file systems, and so they must differ by more. */
+static void check_tables_unlike(struct config_reader *reader, const struct config *config,
+                                size_t index, size_t other_index)
+{
+    const struct stream *stream = config->streams[index];
+    const struct stream *other = config->streams[other_index];
+    const char *mine[] = {stream->entity.name, stream->event.name};
+    const char *theirs[] = {other->entity.name, other->event.name};
+    for (size_t pair = 0; pair < 4; pair++) {
+        if (same_name(mine[pair / 2], theirs[pair % 2])) {
+            char path[64];
+            snprintf(path, sizeof path, "streams[%zu].%s.table", index,
+                     pair / 2 ? "event" : "entity");
+            read_refuse(reader, path,
+                        "table '%s' belongs to streams[%zu] already; two streams can't "
+                        "share a table",
+                        mine[pair / 2], other_index);
+        }
+    }
+}
+
 static void check_unlike(struct config_reader *reader, const struct config *config,
                          size_t index)
 {
     const struct stream *stream = config->streams[index];
     char path[64];
     for (size_t i = 0; i < index; i++) {
-        const struct stream *other = config->streams[i];
-        if (same_name(stream->name, other->name)) {
+        if (same_name(stream->name, config->streams[i]->name)) {
             snprintf(path, sizeof path, "streams[%zu].name", index);
             read_refuse(reader, path,
                         "streams[%zu] is named '%s' too; give each stream its own name",
-                        i, other->name);
+                        i, config->streams[i]->name);
         }
-        const char *mine[] = {stream->entity.name, stream->event.name};
-        const char *theirs[] = {other->entity.name, other->event.name};
-        for (size_t pair = 0; pair < 4; pair++) {
-            if (same_name(mine[pair / 2], theirs[pair % 2])) {
-                snprintf(path, sizeof path, "streams[%zu].%s.table", index,
-                         pair / 2 ? "event" : "entity");
-                read_refuse(reader, path,
-                            "table '%s' belongs to streams[%zu] already; two streams "
-                            "can't share a table",
-                            mine[pair / 2], i);
-            }
-        }
+        check_tables_unlike(reader, config, index, i);
     }
     if (same_name(stream->entity.name, LEDGER_TABLE) ||
         same_name(stream->event.name, LEDGER_TABLE)) {
@@ -335,7 +343,7 @@ static void read_streams(struct config_reader *reader, const struct raw_config *
     if (reader->code) {
         return;
     }
-    config->streams = calloc(raw->streams_count, sizeof *config->streams);
+    config->streams = calloc(raw->streams_count + 1, sizeof(struct stream *));
     if (!config->streams) {
         reader->code =
             err_set(reader->err, ERR_NOMEM, 0, "no memory for the configuration");

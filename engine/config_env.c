@@ -51,21 +51,30 @@ static int expand_one(struct slice text, const char *(*lookup)(const char *name)
     return ERR_OK;
 }
 
+static int expand_next(struct slice text, const char *(*lookup)(const char *name),
+                       struct buf *out, size_t *out_used, struct err *err)
+{
+    if (starts_with(text, SLICE_LITERAL("$${"))) {
+        buf_append_text(out, "${");
+        *out_used = 3;
+        return ERR_OK;
+    }
+    if (starts_with(text, SLICE_LITERAL("${"))) {
+        return expand_one(text, lookup, out, out_used, err);
+    }
+    buf_append_char(out, text.data[0]);
+    *out_used = 1;
+    return ERR_OK;
+}
+
 int config_env_expand(struct slice text, const char *(*lookup)(const char *name),
                       struct buf *out, struct err *err)
 {
     while (text.len) {
-        size_t used = 1;
-        if (starts_with(text, SLICE_LITERAL("$${"))) {
-            buf_append_text(out, "${");
-            used = 3;
-        } else if (starts_with(text, SLICE_LITERAL("${"))) {
-            int code = expand_one(text, lookup, out, &used, err);
-            if (code) {
-                return code;
-            }
-        } else {
-            buf_append_char(out, text.data[0]);
+        size_t used = 0;
+        int code = expand_next(text, lookup, out, &used, err);
+        if (code) {
+            return code;
         }
         text = slice_of(text.data + used, text.len - used);
     }

@@ -2,6 +2,7 @@
 #include "engine/cli_control.h"
 #include "engine/client.h"
 #include "engine/http.h"
+#include "engine/ingest_key.h"
 #include "engine/json.h"
 
 #include <stdio.h>
@@ -16,7 +17,8 @@ enum {
 
 struct sender {
     struct sender_target target;
-    char path[96]; /* of the request; also whose keys they are */
+    char path[96]; /* of the request */
+    uint8_t scope[INGEST_SCOPE_LEN];
     char *place;
     struct client *client;   /* an engine, */
     struct journal *journal; /* or the journal */
@@ -52,8 +54,12 @@ static int send_to_engine(struct sender *sender, struct slice body, const char *
                           struct sender_answer *out_answer, struct err *err)
 {
     struct client_answer answer = {0};
-    int code = client_request(sender->client, "POST", sender->path, body, key,
-                              REQUEST_TIMEOUT_S, &answer, err);
+    struct client_call call = {.method = "POST",
+                               .path = sender->path,
+                               .body = body,
+                               .idempotency_key = key,
+                               .timeout_s = REQUEST_TIMEOUT_S};
+    int code = client_request(sender->client, &call, &answer, err);
     if (!code && answer.status != 200) {
         code = cli_control_refused(answer.status, buf_slice(&answer.body), err);
     } else if (!code) {
@@ -74,7 +80,7 @@ static int send_to_journal(struct sender *sender, struct slice body, const char 
         .stream = sender->stream,
         .body = body,
         .idempotency_key = slice_text(key),
-        .scope = slice_text(sender->path),
+        .scope = slice_of(sender->scope, sizeof sender->scope),
     };
     int code = intake_prepare(&sender->rules, &source, &batch, err);
     if (code) {
@@ -146,8 +152,9 @@ int sender_send(struct sender *sender, struct slice body, const char *key,
 static int probe(struct client *client, struct err *err)
 {
     struct client_answer answer = {0};
-    int code = client_request(client, "GET", "/healthz", slice_of("", 0), NULL,
-                              REQUEST_TIMEOUT_S, &answer, err);
+    struct client_call call = {
+        .method = "GET", .path = "/healthz", .timeout_s = REQUEST_TIMEOUT_S};
+    int code = client_request(client, &call, &answer, err);
     buf_free(&answer.body);
     return code;
 }
@@ -210,6 +217,7 @@ int sender_new(const struct sender_target *target, struct sender **out_sender,
     } else {
         snprintf(sender->path, sizeof sender->path, "/v1/records");
     }
+    ingest_scope(sender->path, sender->scope);
     int code = choose(sender, err);
     if (code) {
         sender_free(sender);

@@ -2,6 +2,7 @@
  * HTTP. */
 #include "engine/engine.h"
 #include "engine/holdfast.h"
+#include "engine/ingest_key.h"
 #include "holdfast_version.h"
 
 #include <pthread.h>
@@ -118,11 +119,15 @@ static enum holdfast_code prepare(struct holdfast *holdfast, const char *stream,
         return code_of(
             err_set(err, ERR_TOO_LARGE, 0, "the body is larger than intake.max_body"));
     }
+    char path[96];
+    uint8_t scope[INGEST_SCOPE_LEN];
+    snprintf(path, sizeof path, "/v1/streams/%s/records", found->name);
+    ingest_scope(path, scope);
     struct intake_source source = {
         .stream = found,
         .body = body,
         .idempotency_key = slice_text(idempotency_key ? idempotency_key : ""),
-        .scope = slice_text(found->name),
+        .scope = slice_of(scope, sizeof scope),
     };
     int code =
         intake_prepare(engine_intake_rules(holdfast->engine), &source, out_batch, err);
@@ -139,6 +144,7 @@ static struct holdfast_receipt receipt_of(const struct intake_result *result)
     };
 }
 
+/* NOLINTNEXTLINE(readability-function-size): plain arguments, as a C library has them */
 enum holdfast_code holdfast_submit(struct holdfast *holdfast, const char *stream,
                                    const void *body, size_t len,
                                    const char *idempotency_key,
@@ -181,6 +187,7 @@ static void submission_done(struct intake_batch *batch, void *context)
     free(submission);
 }
 
+/* NOLINTNEXTLINE(readability-function-size): as above */
 enum holdfast_code holdfast_submit_async(struct holdfast *holdfast, const char *stream,
                                          const void *body, size_t len,
                                          const char *idempotency_key, holdfast_done done,
