@@ -22,11 +22,19 @@ int body_parse(struct slice body, const struct body_rules *rules,
     bool is_json = text.data[0] == '{' || text.data[0] == '[';
     uint64_t records =
         is_json ? body_parse_json(text, handler) : body_parse_csv(text, rules, handler);
-    if (records == 0) {
-        return err_set(err, ERR_INVALID, 0,
-                       "no record was recognised in the body (taken as %s by its first "
-                       "byte); nothing was taken",
-                       is_json ? "JSON" : "CSV");
+    if (records > 0) {
+        return ERR_OK;
     }
-    return ERR_OK;
+    if (!is_json && rules->csv_count == 0 && rules->key_count > 0) {
+        return err_set(
+            err, ERR_INVALID, 0,
+            "no record was recognised in the body; as CSV it needs a first line "
+            "that names its columns, '%s' among them; nothing was taken",
+            rules->key_fields[0]);
+    }
+    return err_set(
+        err, ERR_INVALID, 0,
+        "no record was recognised in the body (taken as %s by its first byte); "
+        "nothing was taken",
+        is_json ? "JSON" : "CSV");
 }

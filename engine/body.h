@@ -27,7 +27,7 @@ struct body_rules {
 /* Slices are valid only during the call, except `bytes`, which points into the body. */
 struct body_handler {
     void *context;
-    void (*begin)(void *context);
+    void (*begin)(void *context); /* anew: what was begun and not ended was no record */
     void (*field)(void *context, struct slice name, const struct raw_value *value);
     void (*end)(void *context, struct slice bytes);
     /* what was begun, if anything, is no record; reason: "json", "csv", "depth" */

@@ -194,6 +194,9 @@ uint64_t body_parse_csv(struct slice text, const struct body_rules *rules,
     read_line(&rest, &line);
     bool header = is_header(&line, rules);
     name_columns(&body, header ? &line : NULL, rules);
+    if (body.name_count == 0) {
+        return 0; /* nobody knows what the columns are */
+    }
     if (!header) {
         rest = text;
     }

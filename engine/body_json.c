@@ -2,23 +2,29 @@
  *
  * Where the parser stands is a stack of places:
  *
- *   TOP       the sequence of values of the body
- *   LIST      an array of records: at the top, or under "records" or "metrics"
- *   RECORD    an object whose members are fields
- *   WRAPPER   a top object that turned out to hold a list: its other members are passed
- * over FLAT      "fields" or "tags" of a metric: its members are the record's fields
- *   NESTED    anything deeper: passed over, and told as one RAW_NESTED field
+ *   TOP      the sequence of values of the body
+ *   LIST     an array of records: at the top, or under "records" or "metrics"
+ *   RECORD   an object whose members are fields
+ *   WRAPPER  a top object that holds a list: its other members are passed over
+ *   FLAT     an object within a record whose members are the record's fields: "fields"
+ *            and "tags" of a metric, "value" of an element of "records"
+ *   NESTED   anything deeper: passed over, and told as one RAW_NESTED field
+ *   STRAY    an array where a record should be: one broken record
  *
- * A top object is a record until "records" or "metrics" with an array is its first
- * member. An element of "records" is a record, or {"value": record} as Kafka's REST proxy
- * has it. After a syntax error at the top, parsing goes on with the next line that begins
- * a value; inside a list the rest of the body is one broken tail.
+ * A top object is a record until its first member turns out to be "records" or "metrics"
+ * with an array. An element of "records" that has a "value" object is that object, as
+ * Kafka's REST proxy has it, and its other members are not fields. After a syntax error
+ * at the top, parsing goes on with the next line that begins a value; inside a list the
+ * rest of the body is one broken tail.
+ *
+ * Depth is bounded, and with it the work: a line is parsed again at most BODY_DEPTH_MAX
+ * times, since whoever begins there must still be open at its end.
  */
 #include "engine/body_forms.h"
 
 #include <yajl/yajl_parse.h>
 
-enum place { TOP, LIST, RECORD, WRAPPER, FLAT, NESTED };
+enum place { TOP, LIST, RECORD, WRAPPER, FLAT, NESTED, STRAY };
 
 /* Why the list's elements are what they are. */
 enum list_kind { LIST_PLAIN, LIST_RECORDS, LIST_METRICS };
@@ -34,6 +40,8 @@ struct json_body {
     size_t top_start;   /* offset of the top value in hand */
     size_t last_end;    /* of the last whole value at the top or in the list */
     bool has_fields;    /* of the record in hand */
+    bool is_value;      /* the record in hand is its "value": others are no fields */
+    bool finishing;     /* the text is at its end: offsets are no longer the parser's */
     bool too_deep;
     struct slice key; /* of the member in hand */
     char key_copy[BODY_FIELD_NAME_MAX];
@@ -48,7 +56,7 @@ static enum place here(const struct json_body *body)
 /* In a callback: where the token in hand ends. */
 static size_t offset(const struct json_body *body)
 {
-    return yajl_get_bytes_consumed(body->parser);
+    return body->finishing ? body->text.len : yajl_get_bytes_consumed(body->parser);
 }
 
 static bool push(struct json_body *body, enum place place)
@@ -66,25 +74,42 @@ static struct slice piece(const struct json_body *body, size_t from, size_t to)
     return slice_of(body->text.data + from, to - from);
 }
 
+/* Without the separators before it and the blanks around it. */
+static struct slice strip(struct slice text)
+{
+    text = slice_trim(text);
+    while (text.len && text.data[0] == ',') {
+        text = slice_trim(slice_of(text.data + 1, text.len - 1));
+    }
+    return text;
+}
+
+/* What stands between the last value and here, and is no record. */
+static void tell_stray(struct json_body *body, const char *detail)
+{
+    size_t end = offset(body);
+    body->handler->broken(body->handler->context, strip(piece(body, body->last_end, end)),
+                          "json", detail);
+    body->last_end = end;
+}
+
 static void tell_field(struct json_body *body, enum raw_type type, struct slice text)
 {
     struct raw_value value = {.type = type, .text = text};
     body->has_fields = true;
+    if (body->is_value && here(body) == RECORD) {
+        return;
+    }
     body->handler->field(body->handler->context, body->key, &value);
 }
 
 /* A scalar of any kind. */
 static int on_scalar(struct json_body *body, enum raw_type type, struct slice text)
 {
-    static const char detail[] = "a record must be an object";
     switch (here(body)) {
     case TOP:
     case LIST:
-        body->handler->broken(body->handler->context,
-                              type == RAW_STRING || type == RAW_NUMBER
-                                  ? text
-                                  : SLICE_LITERAL("null, true or false"),
-                              "json", detail);
+        tell_stray(body, "a record must be an object");
         break;
     case RECORD:
     case FLAT:
@@ -92,6 +117,7 @@ static int on_scalar(struct json_body *body, enum raw_type type, struct slice te
         break;
     case WRAPPER:
     case NESTED:
+    case STRAY:
         break;
     }
     return 1;
@@ -129,7 +155,7 @@ static int on_key(void *context, const unsigned char *text, size_t len)
         memcpy(body->key_copy, text, len);
         key = slice_of(body->key_copy, len);
     }
-    if (here(body) != NESTED) {
+    if (here(body) != NESTED && here(body) != STRAY) {
         body->key = key;
     }
     return 1;
@@ -139,6 +165,7 @@ static int begin_record(struct json_body *body)
 {
     body->value_start = offset(body) - 1;
     body->has_fields = false;
+    body->is_value = false;
     body->handler->begin(body->handler->context);
     return push(body, RECORD);
 }
@@ -150,6 +177,10 @@ static int on_inner_object(struct json_body *body)
     bool kafka = body->list == LIST_RECORDS && slice_is(body->key, "value");
     bool metric = body->list == LIST_METRICS &&
                   (slice_is(body->key, "fields") || slice_is(body->key, "tags"));
+    if (outer && kafka) {
+        body->is_value = true;
+        body->handler->begin(body->handler->context); /* forgets members before it */
+    }
     if (outer && (kafka || metric)) {
         return push(body, FLAT);
     }
@@ -171,9 +202,18 @@ static int on_object(void *context)
         return on_inner_object(body);
     case WRAPPER:
     case NESTED:
+    case STRAY:
         break;
     }
     return push(body, NESTED);
+}
+
+static void pop(struct json_body *body)
+{
+    body->depth--;
+    if (here(body) == TOP || here(body) == LIST || here(body) == WRAPPER) {
+        body->last_end = offset(body);
+    }
 }
 
 static int on_object_end(void *context)
@@ -184,16 +224,14 @@ static int on_object_end(void *context)
         body->handler->end(body->handler->context,
                            piece(body, body->value_start, offset(body)));
     }
-    body->depth--;
-    if (here(body) == TOP || here(body) == LIST) {
-        body->last_end = offset(body);
-    }
+    pop(body);
     return 1;
 }
 
 static int begin_list(struct json_body *body, enum list_kind kind)
 {
     body->list = kind;
+    body->last_end = offset(body);
     return push(body, LIST);
 }
 
@@ -203,7 +241,6 @@ static int on_array(void *context)
     enum place place = here(body);
     if (place == TOP) {
         body->top_start = offset(body) - 1;
-        body->value_start = body->top_start;
         return begin_list(body, LIST_PLAIN);
     }
     bool wraps = place == RECORD && body->depth == 1 && !body->has_fields;
@@ -213,9 +250,9 @@ static int on_array(void *context)
                           slice_is(body->key, "records") ? LIST_RECORDS : LIST_METRICS);
     }
     if (place == LIST) {
-        body->handler->broken(body->handler->context, SLICE_LITERAL("[...]"), "json",
-                              "a record must be an object, not an array");
-    } else if (place == RECORD || place == FLAT) {
+        return push(body, STRAY);
+    }
+    if (place == RECORD || place == FLAT) {
         tell_field(body, RAW_NESTED, (struct slice){0});
     }
     return push(body, NESTED);
@@ -224,13 +261,13 @@ static int on_array(void *context)
 static int on_array_end(void *context)
 {
     struct json_body *body = context;
-    if (here(body) == LIST) {
+    enum place ended = here(body);
+    if (ended == LIST) {
         body->list = LIST_PLAIN;
+    } else if (ended == STRAY) {
+        tell_stray(body, "a record must be an object, not an array");
     }
-    body->depth--;
-    if (here(body) == TOP) {
-        body->last_end = offset(body);
-    }
+    pop(body);
     return 1;
 }
 
@@ -258,6 +295,7 @@ static bool run(struct json_body *body)
     yajl_status status =
         yajl_parse(body->parser, (const unsigned char *)body->text.data, body->text.len);
     if (status == yajl_status_ok) {
+        body->finishing = true;
         status = yajl_complete_parse(body->parser);
     }
     yajl_free(body->parser);
@@ -288,8 +326,8 @@ static void find_break(const struct json_body *body, size_t *out_from, size_t *o
     bool in_list =
         body->depth > 0 && (body->places[1] == LIST || body->places[1] == WRAPPER);
     if (in_list) {
-        *out_from =
-            body->value_start > body->last_end ? body->value_start : body->last_end;
+        bool in_record = body->depth > 1 && body->value_start > body->last_end;
+        *out_from = in_record ? body->value_start : body->last_end;
         *out_to = body->text.len;
         return;
     }
@@ -309,7 +347,7 @@ uint64_t body_parse_json(struct slice text, const struct body_handler *handler)
         size_t from;
         size_t to;
         find_break(&body, &from, &to);
-        handler->broken(handler->context, slice_trim(piece(&body, from, to)),
+        handler->broken(handler->context, strip(piece(&body, from, to)),
                         body.too_deep ? "depth" : "json",
                         body.too_deep ? "objects or arrays nested too deeply"
                                       : "this is not JSON");

@@ -297,20 +297,18 @@ static void catch_up(struct engine *engine, const struct intake_entry *entries,
     }
 }
 
-int engine_when_applied(struct engine *engine, const struct intake_entry *entries,
-                        size_t count, int64_t deadline_us,
-                        void (*done)(void *context, bool applied), void *context,
+int engine_when_applied(struct engine *engine, const struct engine_wait *wait,
                         struct err *err)
 {
-    /* `done` may free what `entries` belongs to */
-    struct intake_entry *copy = malloc((count + 1) * sizeof *copy);
+    /* `done` may free what the entries belong to */
+    struct intake_entry *copy = malloc((wait->count + 1) * sizeof *copy);
     if (!copy) {
         return err_set(err, ERR_NOMEM, 0, "no memory to wait for a batch");
     }
-    memcpy(copy, entries, count * sizeof *copy);
-    int code = waiters_add(engine->waiters, copy, count, deadline_us, done, context, err);
+    memcpy(copy, wait->entries, wait->count * sizeof *copy);
+    int code = waiters_add(engine->waiters, wait, err);
     if (code == ERR_OK) {
-        catch_up(engine, copy, count);
+        catch_up(engine, copy, wait->count);
     }
     free(copy);
     return code;

@@ -22,12 +22,19 @@ struct journal *engine_journal(struct engine *engine);
 struct replay *engine_replay(struct engine *engine);
 const struct intake_rules *engine_intake_rules(const struct engine *engine);
 
-/* Calls `done` once all entries are applied (applied true), or at `deadline_us` (steady
- * clock) or at engine_close (false). On any thread; must not block. ERR_BUSY: too many
- * are waiting; ERR_NOMEM; then `done` is not called. */
-int engine_when_applied(struct engine *engine, const struct intake_entry *entries,
-                        size_t count, int64_t deadline_us,
-                        void (*done)(void *context, bool applied), void *context,
+/* Who waits for a batch, and how long. */
+struct engine_wait {
+    const struct intake_entry *entries; /* their streams' names must live until `done` */
+    size_t count;
+    int64_t deadline_us; /* steady clock */
+    void (*done)(void *context, bool applied);
+    void *context;
+};
+
+/* Calls `done` once all entries are applied (true), or at the deadline, or at
+ * engine_close (false). On any thread, possibly before this returns; it must not block.
+ * ERR_BUSY: too many are waiting; ERR_NOMEM; then `done` is not called. */
+int engine_when_applied(struct engine *engine, const struct engine_wait *wait,
                         struct err *err);
 
 /* True when the journal takes records; else err says why (full, failed). */

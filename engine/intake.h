@@ -13,8 +13,8 @@
 
 enum { INTAKE_ERRORS_MAX = 10 };
 
-/* The lane (number 0) of dead letters that belong to no stream. Its entries hold nothing to
- * apply: the engine marks them done. In parentheses, as no stream's name can be. */
+/* The lane (number 0) of dead letters that belong to no stream. Its entries hold nothing
+ * to apply: the engine marks them done. In parentheses, as no stream's name can be. */
 #define INTAKE_UNROUTED "(unrouted)"
 
 struct intake_rules {

@@ -38,17 +38,18 @@ void waiters_free(struct waiters *waiters)
     }
 }
 
-int waiters_add(struct waiters *waiters, const struct intake_entry *entries, size_t count,
-                int64_t deadline_us, void (*done)(void *context, bool applied),
-                void *context, struct err *err)
+int waiters_add(struct waiters *waiters, const struct engine_wait *wait, struct err *err)
 {
-    struct waiter *waiter = malloc(sizeof *waiter + count * sizeof *entries);
+    size_t bytes = wait->count * sizeof *wait->entries;
+    struct waiter *waiter = malloc(sizeof *waiter + bytes);
     if (!waiter) {
         return err_set(err, ERR_NOMEM, 0, "no memory to wait for a batch");
     }
-    *waiter = (struct waiter){
-        .deadline_us = deadline_us, .done = done, .context = context, .count = count};
-    memcpy(waiter->entries, entries, count * sizeof *entries);
+    *waiter = (struct waiter){.deadline_us = wait->deadline_us,
+                              .done = wait->done,
+                              .context = wait->context,
+                              .count = wait->count};
+    memcpy(waiter->entries, wait->entries, bytes);
     pthread_mutex_lock(&waiters->lock);
     bool room = waiters->count < WAITERS_MAX;
     if (room) {

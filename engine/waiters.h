@@ -5,7 +5,7 @@
 #ifndef HOLDFAST_ENGINE_WAITERS_H
 #define HOLDFAST_ENGINE_WAITERS_H
 
-#include "engine/intake.h"
+#include "engine/engine.h"
 
 enum { WAITERS_MAX = 4096 };
 
@@ -14,10 +14,8 @@ struct waiters;
 int waiters_new(struct waiters **out_waiters, struct err *err);
 void waiters_free(struct waiters *waiters);
 
-/* `entries` are copied. ERR_BUSY: WAITERS_MAX are waiting. ERR_NOMEM. */
-int waiters_add(struct waiters *waiters, const struct intake_entry *entries, size_t count,
-                int64_t deadline_us, void (*done)(void *context, bool applied),
-                void *context, struct err *err);
+/* The entries are copied. ERR_BUSY: WAITERS_MAX are waiting. ERR_NOMEM. */
+int waiters_add(struct waiters *waiters, const struct engine_wait *wait, struct err *err);
 
 /* The lane is applied through `seq`. */
 void waiters_applied(struct waiters *waiters, const char *stream, uint32_t lane,
