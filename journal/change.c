@@ -46,9 +46,15 @@ int handle_measure(const struct journal *journal, MDB_txn *txn, struct space *ou
     if (fstatvfs(store->data_fd, &disk) || fstat(store->data_fd, &file)) {
         return err_set(err, ERR_IO, 0, "cannot ask how full the journal's disk is");
     }
+    /* Zeros that are really there: a hole ahead takes disk when it is filled. */
     uint64_t end = store_end_bytes(store);
+    uint64_t written = (uint64_t)file.st_blocks * 512;
+    if (written > (uint64_t)file.st_size) {
+        written = (uint64_t)file.st_size;
+    }
     space.used_bytes = pages * store->page_size;
-    space.ahead_bytes = (uint64_t)file.st_size > end ? (uint64_t)file.st_size - end : 0;
+    space.file_bytes = (uint64_t)file.st_size;
+    space.ahead_bytes = written > end ? written - end : 0;
     space.disk_free_bytes = (uint64_t)disk.f_bavail * disk.f_frsize;
     *out_space = space;
     return ERR_OK;
@@ -82,6 +88,16 @@ void change_abort(struct change *change)
         mdb_txn_abort(change->txn);
         change->txn = NULL;
     }
+}
+
+uint64_t change_growth(const struct change *change)
+{
+    /* What is appended; the leaves that expiry and receipts touch, copied and split; the
+     * trees above them, the list of free pages. */
+    static const uint64_t always = 2ULL << 20;
+    enum { PAGES_EACH = 6 };
+    uint64_t page = change->journal->store.page_size;
+    return always + change->appended_bytes + change->appended * PAGES_EACH * page;
 }
 
 void change_touch(struct change *change, struct lane *lane)

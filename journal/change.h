@@ -31,6 +31,9 @@ void change_abort(struct change *change);
  * disk holds. */
 int change_commit(struct change *change, bool *out_unknown, struct err *err);
 
+/* New pages that the commit may take, at most, in bytes. */
+uint64_t change_growth(const struct change *change);
+
 void change_touch(struct change *change, struct lane *lane);
 
 int change_put(struct change *change, MDB_dbi dbi, struct slice key, struct slice value,

@@ -360,7 +360,7 @@ static int measure(struct journal *journal, struct journal_stat *stat, struct er
         stat->disk_free_bytes = space.disk_free_bytes;
         stat->reserve_bytes = space.reserve_bytes;
         stat->free_bytes = space_intake(&space);
-        stat->file_bytes = store_end_bytes(&journal->store) + space.ahead_bytes;
+        stat->file_bytes = space.file_bytes;
     }
     return rc;
 }

@@ -79,6 +79,21 @@ int preallocate_step(struct journal *journal, bool sync, bool *out_more, struct 
     return ERR_OK;
 }
 
+void preallocate_reach(const struct journal *journal, uint64_t bytes)
+{
+    struct stat file;
+    uint64_t wanted = store_end_bytes(&journal->store) + bytes;
+    if (wanted > journal->store.map_bytes) {
+        wanted = journal->store.map_bytes;
+    }
+    if (fstat(journal->store.data_fd, &file) || (uint64_t)file.st_size >= wanted) {
+        return;
+    }
+    /* Where this fails, preallocate_cover makes up for it. */
+    int failed = ftruncate(journal->store.data_fd, (off_t)wanted);
+    (void)failed;
+}
+
 int preallocate_cover(struct journal *journal, struct err *err)
 {
     struct stat file;

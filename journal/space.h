@@ -14,7 +14,8 @@ struct space {
     uint64_t page_size;
     uint64_t map_bytes;
     uint64_t used_bytes; /* pages that hold something */
-    uint64_t ahead_bytes;
+    uint64_t file_bytes;
+    uint64_t ahead_bytes; /* written behind the last used page */
     uint64_t disk_free_bytes;
     uint64_t reserve_bytes;
 };

@@ -33,6 +33,9 @@ int store_error(struct err *err, int rc, const char *what)
     case MDB_VERSION_MISMATCH:
         code = ERR_VERSION;
         break;
+    case MDB_READERS_FULL:
+        code = ERR_BUSY;
+        break;
     case ENOMEM:
         code = ERR_NOMEM;
         break;

@@ -225,6 +225,7 @@ static int transact(struct journal *journal, const struct group *group, bool roo
         return rc;
     }
     out_result->freed_bytes = change.freed_bytes;
+    preallocate_reach(journal, change_growth(&change));
     rc = change_commit(&change, &out_result->unknown, err);
     if (!rc) {
         rc = preallocate_cover(journal, err);

@@ -180,8 +180,11 @@ Test(journal_damage, a_truncated_file_is_refused)
 {
     struct kit kit;
     make(&kit);
+    kit_open(&kit);
+    off_t len = (off_t)kit_stat(&kit).used_bytes;
+    kit_close(&kit);
+    /* Room ahead may be cut off, a page that is used may not. */
     int fd = open_data(&kit, O_RDWR);
-    off_t len = lseek(fd, 0, SEEK_END);
     cr_assert_eq(ftruncate(fd, len - 4096), 0);
     struct err err;
     cr_assert_eq(kit_open_fails(&kit, &err), ERR_CORRUPT);
