@@ -117,6 +117,17 @@ static size_t same_entry(const struct burial *burials, size_t count)
     return same;
 }
 
+static int bury_all(struct pit *pit, const struct burial *burials, size_t count,
+                    struct err *err)
+{
+    int code = ERR_OK;
+    for (size_t i = 0, same; i < count && code == ERR_OK; i += same) {
+        same = same_entry(burials + i, count - i);
+        code = bury_of_entry(pit, burials + i, same, err);
+    }
+    return code;
+}
+
 int bury(const struct bury *bury, const struct burial *burials, size_t count,
          struct err *err)
 {
@@ -125,19 +136,14 @@ int bury(const struct bury *bury, const struct burial *burials, size_t count,
     }
     struct pit *pit = calloc(1, sizeof *pit);
     struct value *values = calloc(bury->stream->field_count, sizeof *values);
-    int code = ERR_OK;
-    if (!pit || !values) {
-        code = err_set(err, ERR_NOMEM, 0, "no memory for dead letters");
-    } else {
+    int code;
+    if (pit && values) {
         pit->bury = bury;
         pit->values = values;
-    }
-    for (size_t i = 0, same; i < count && code == ERR_OK; i += same) {
-        same = same_entry(burials + i, count - i);
-        code = bury_of_entry(pit, burials + i, same, err);
-    }
-    if (pit) {
+        code = bury_all(pit, burials, count, err);
         buf_free(&pit->bytes);
+    } else {
+        code = err_set(err, ERR_NOMEM, 0, "no memory for dead letters");
     }
     free(values);
     free(pit);
