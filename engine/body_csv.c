@@ -25,27 +25,40 @@ struct csv_body {
     uint64_t records;
 };
 
-/* One quoted cell from `at` (its opening quote) on; returns where it ends, or len. */
+static bool is_quote(struct slice text, size_t at)
+{
+    return at < text.len && text.data[at] == '"';
+}
+
+/* The closing quote of the cell whose text begins at `at`; text.len where there is none.
+ * A doubled quote is a quote within. */
+static size_t find_quote(struct slice text, size_t at)
+{
+    while (at < text.len) {
+        if (!is_quote(text, at)) {
+            at++;
+        } else if (is_quote(text, at + 1)) {
+            at += 2;
+        } else {
+            return at;
+        }
+    }
+    return text.len;
+}
+
+/* One quoted cell from `at` (its opening quote) on; returns where it ends, or text.len.
+ */
 static size_t read_quoted(struct slice text, size_t at, struct csv_line *line)
 {
-    size_t start = ++at;
-    while (at < text.len) {
-        if (text.data[at] == '"') {
-            if (at + 1 < text.len && text.data[at + 1] == '"') {
-                at += 2;
-                continue;
-            }
-            break;
-        }
-        at++;
-    }
-    if (at >= text.len) {
+    size_t start = at + 1;
+    size_t end = find_quote(text, start);
+    if (end == text.len) {
         line->error = "a quote is not closed";
-        return text.len;
+        return end;
     }
     line->cells[line->count++] =
-        (struct csv_cell){slice_of(text.data + start, at - start), true};
-    return at + 1;
+        (struct csv_cell){slice_of(text.data + start, end - start), true};
+    return end + 1;
 }
 
 static size_t read_bare(struct slice text, size_t at, struct csv_line *line)

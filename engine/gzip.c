@@ -37,23 +37,21 @@ static int inflate_step(z_stream *stream, struct buf *out, int *out_rc, struct e
 
 static int inflate_members(z_stream *stream, struct buf *out, struct err *err)
 {
-    for (;;) {
-        int rc = Z_OK;
-        int code = inflate_step(stream, out, &rc, err);
-        if (code != ERR_OK) {
-            return code;
-        }
+    int rc = Z_OK;
+    int code = ERR_OK;
+    while (code == ERR_OK && !(rc == Z_STREAM_END && stream->avail_in == 0)) {
         if (rc == Z_STREAM_END) {
-            if (stream->avail_in == 0) {
-                return ERR_OK;
-            }
-            rc = inflateReset(stream);
+            rc = inflateReset(stream); /* another member follows */
         }
-        bool stuck = rc == Z_BUF_ERROR || (stream->avail_in == 0 && stream->avail_out);
-        if (rc != Z_OK || stuck) {
-            return refuse(err, rc);
+        if (rc == Z_OK) {
+            code = inflate_step(stream, out, &rc, err);
+        }
+        bool cut_off = rc == Z_OK && stream->avail_in == 0 && stream->avail_out;
+        if (code == ERR_OK && ((rc != Z_OK && rc != Z_STREAM_END) || cut_off)) {
+            code = refuse(err, rc);
         }
     }
+    return code;
 }
 
 int gzip_inflate(struct slice packed, struct buf *out, struct err *err)

@@ -175,34 +175,16 @@ static struct request *new_request(struct http *http, struct MHD_Connection *con
         request->connection = connection;
         request->applied = -1;
         request->begun_us = clock_steady_us(&clock_system);
+        const union MHD_ConnectionInfo *info =
+            MHD_get_connection_info(connection, MHD_CONNECTION_INFO_DAEMON);
+        request->control = info && info->daemon == http->control;
     }
     return request;
 }
 
-static enum MHD_Result on_request(void *context, struct MHD_Connection *connection,
-                                  const char *url, const char *method,
-                                  const char *version, const char *upload,
-                                  size_t *upload_len, void **request_context)
+/* The body is whole, or the connection was resumed. */
+static enum MHD_Result go_on(struct request *request)
 {
-    (void)version;
-    struct http *http = context;
-    struct request *request = *request_context;
-    if (!request) {
-        request = new_request(http, connection);
-        if (!request) {
-            return MHD_NO;
-        }
-        *request_context = request;
-        const union MHD_ConnectionInfo *info =
-            MHD_get_connection_info(connection, MHD_CONNECTION_INFO_DAEMON);
-        request->control = info && info->daemon == http->control;
-        return begin_request(request, method, url);
-    }
-    if (*upload_len) {
-        take_piece(request, upload, *upload_len);
-        *upload_len = 0;
-        return is_late(request) ? MHD_NO : MHD_YES;
-    }
     if (request->state == REQUEST_WAITING) {
         return request_finish(request);
     }
@@ -211,6 +193,28 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
                               &request->refused);
     }
     return request->state == REQUEST_BODY ? request_run(request) : MHD_YES;
+}
+
+/* libmicrohttpd's signature, so its parameters are not ours to lessen. */
+/* NOLINTNEXTLINE(readability-function-size) */
+static enum MHD_Result on_request(void *context, struct MHD_Connection *connection,
+                                  const char *url, const char *method,
+                                  const char *version, const char *upload,
+                                  size_t *upload_len, void **request_context)
+{
+    (void)version;
+    struct request *request = *request_context;
+    if (!request) {
+        request = new_request(context, connection);
+        *request_context = request;
+        return request ? begin_request(request, method, url) : MHD_NO;
+    }
+    if (*upload_len) {
+        take_piece(request, upload, *upload_len);
+        *upload_len = 0;
+        return is_late(request) ? MHD_NO : MHD_YES;
+    }
+    return go_on(request);
 }
 
 static void on_completed(void *context, struct MHD_Connection *connection,
@@ -279,7 +283,9 @@ static int start_tls(struct http *http, int fd, struct MHD_OptionItem *more,
         };
         http->tcp = start_daemon(http, fd, MHD_USE_TLS, tls);
     }
-    explicit_bzero(key.data, key.len);
+    if (key.data) {
+        explicit_bzero(key.data, key.len);
+    }
     buf_free(&cert);
     buf_free(&key);
     return code;

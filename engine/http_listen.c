@@ -42,7 +42,7 @@ static int bind_and_listen(int fd, const struct sockaddr *address, socklen_t len
 
 static uint16_t port_of(int fd)
 {
-    struct sockaddr_storage address;
+    struct sockaddr_storage address = {0};
     socklen_t len = sizeof address;
     if (getsockname(fd, (struct sockaddr *)&address, &len)) {
         return 0;

@@ -145,11 +145,14 @@ static void on_durable(struct intake_batch *batch, void *context)
 {
     struct request *request = context;
     const struct intake_result *result = intake_batch_result(batch);
-    bool wait =
+    struct engine_wait wait = {.entries = result->entries,
+                               .count = result->entry_count,
+                               .deadline_us = request->applied_deadline_us,
+                               .done = on_applied,
+                               .context = request};
+    bool asked =
         request->applied_deadline_us && result->err.code == ERR_OK && !result->replayed;
-    if (!wait || engine_when_applied(request->http->engine, result->entries,
-                                     result->entry_count, request->applied_deadline_us,
-                                     on_applied, request, NULL) != ERR_OK) {
+    if (!asked || engine_when_applied(request->http->engine, &wait, NULL) != ERR_OK) {
         resume(request);
     }
 }

@@ -279,9 +279,14 @@ static enum holdfast_code wait_for(struct holdfast *holdfast,
     struct waiter waiter = {.lock = PTHREAD_MUTEX_INITIALIZER,
                             .changed = PTHREAD_COND_INITIALIZER};
     struct err err = {0};
-    int64_t deadline_us = clock_steady_us(&clock_system) + (int64_t)timeout_ms * 1000;
-    int code = engine_when_applied(holdfast->engine, entries->items, entries->count,
-                                   deadline_us, wake_waiter, &waiter, &err);
+    struct engine_wait wait = {
+        .entries = entries->items,
+        .count = entries->count,
+        .deadline_us = clock_steady_us(&clock_system) + (int64_t)timeout_ms * 1000,
+        .done = wake_waiter,
+        .context = &waiter,
+    };
+    int code = engine_when_applied(holdfast->engine, &wait, &err);
     if (code) {
         return code_of(code);
     }

@@ -116,18 +116,17 @@ static void put_head(struct buf *out, const char *name, const char *type,
     buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
 }
 
-static void put_lanes(struct buf *out, const struct report *report, int64_t wall_us)
+static void put_lanes(struct buf *out, const struct report *report, size_t metric,
+                      int64_t wall_us)
 {
-    for (size_t i = 0; i < sizeof lane_metrics / sizeof lane_metrics[0]; i++) {
-        put_head(out, lane_metrics[i].name, lane_metrics[i].type, lane_metrics[i].help);
-        for (size_t k = 0; k < report->lane_count; k++) {
-            const struct report_lane *lane = &report->lanes[k];
-            double value;
-            if (lane_metrics[i].sample(lane, wall_us, &value)) {
-                buf_printf(out, "%s{stream=\"%s\",lane=\"%u\"} %.15g\n",
-                           lane_metrics[i].name, lane->journal.stream, lane->journal.lane,
-                           value);
-            }
+    const char *name = lane_metrics[metric].name;
+    put_head(out, name, lane_metrics[metric].type, lane_metrics[metric].help);
+    for (size_t i = 0; i < report->lane_count; i++) {
+        const struct report_lane *lane = &report->lanes[i];
+        double value;
+        if (lane_metrics[metric].sample(lane, wall_us, &value)) {
+            buf_printf(out, "%s{stream=\"%s\",lane=\"%u\"} %.15g\n", name,
+                       lane->journal.stream, lane->journal.lane, value);
         }
     }
 }
@@ -216,7 +215,9 @@ int engine_metrics(struct engine *engine, struct buf *out, struct err *err)
     if (report_make(engine, &report, err) != ERR_OK) {
         return err->code;
     }
-    put_lanes(out, &report, wall_us);
+    for (size_t i = 0; i < sizeof lane_metrics / sizeof lane_metrics[0]; i++) {
+        put_lanes(out, &report, i, wall_us);
+    }
     put_journal(out, &report.stat, wall_us);
     put_oldest_pending(out, &report, wall_us);
     put_retries(out, &report);

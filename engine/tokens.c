@@ -95,7 +95,7 @@ void tokens_free(struct tokens *tokens)
 
 int tokens_reload(struct tokens *tokens, struct err *err)
 {
-    struct token_set *set;
+    struct token_set *set = NULL;
     int code = load(tokens->path, &set, err);
     if (code != ERR_OK) {
         return code;
