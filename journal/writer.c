@@ -400,7 +400,9 @@ static void process_group(struct journal *journal, struct group *group)
         answer_appends(group->appends);
         settle_one_by_one(journal, &refused);
     }
-    tell_listener(journal);
+    if (!is_dead(journal)) {
+        tell_listener(journal);
+    }
 }
 
 /* The queue of a dead handle. */

@@ -183,7 +183,8 @@ static int run_sync_fails(const char *path)
     in_queue = (struct journal_append){.parts = &one_part, .part_count = 1, .done = tell};
     syncs_until_failure = 1;
     for (int i = 0; i < IN_GROUP; i++) {
-        in_group[i] = in_queue;
+        in_group[i] =
+            (struct journal_append){.parts = &one_part, .part_count = 1, .done = tell};
         journal_submit(failing, &in_group[i]);
     }
     for (int i = 0; i < IN_GROUP + 1; i++) {
