@@ -1,0 +1,335 @@
+/* The command line, by the real executable. */
+#include "tests/world.h"
+
+#include <criterion/criterion.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { TIMEOUT_MS = 60000 };
+
+struct bench {
+    char dir[WORLD_PATH_MAX];
+    char config[WORLD_PATH_MAX];
+};
+
+/* A configuration whose database nobody serves. */
+static void write_config(const struct bench *bench, const char *stream)
+{
+    char text[2048];
+    snprintf(text, sizeof text,
+             "journal: {path: %s/journal, max_size: 64MiB, preallocate: 1MiB}\n"
+             "intake: {listen: \"127.0.0.1:0\"}\n"
+             "database: {socket: %s/nobody.sock, name: b, user: u}\n"
+             "streams: [{name: %s, preset: botnet}]\n",
+             bench->dir, bench->dir, stream);
+    world_write_file(bench->config, text);
+}
+
+static void setup(struct bench *bench)
+{
+    world_make_dir(bench->dir);
+    snprintf(bench->config, sizeof bench->config, "%.200s/holdfast.yaml", bench->dir);
+    write_config(bench, "mozi");
+}
+
+/* Runs `holdfast` with words parted by blanks; "@" stands for --config and the file. */
+static int run(const struct bench *bench, const char *words, const char *input,
+               char **out_text)
+{
+    char copy[512];
+    const char *argv[24] = {world_holdfast()};
+    size_t count = 1;
+    snprintf(copy, sizeof copy, "%s", words);
+    for (char *word = strtok(copy, " "); word; word = strtok(NULL, " ")) {
+        if (strcmp(word, "@") == 0) {
+            argv[count++] = "--config";
+            word = (char *)bench->config;
+        }
+        argv[count++] = word;
+    }
+    return world_run(argv, input, out_text, TIMEOUT_MS);
+}
+
+static void expect(const struct bench *bench, const char *words, int exit_code,
+                   const char *holds)
+{
+    char *text = NULL;
+    int code = run(bench, words, NULL, &text);
+    cr_assert_eq(code, exit_code, "holdfast %s: %d, not %d", words, code, exit_code);
+    cr_assert(!holds || strstr(text, holds), "holdfast %s lacks '%s': %s", words, holds,
+              text);
+    free(text);
+}
+
+static const char *const commands[] = {
+    "serve",          "validate",      "ingest",          "status",
+    "pause",          "resume",        "journal ls",      "journal show",
+    "journal verify", "deadletter ls", "deadletter show", "deadletter accept",
+    "schema",         "audit",
+};
+
+Test(cli, each_command_has_help)
+{
+    struct bench bench;
+    setup(&bench);
+    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
+        char words[64];
+        char usage[64];
+        snprintf(words, sizeof words, "%s --help", commands[i]);
+        snprintf(usage, sizeof usage, "usage: holdfast %s", commands[i]);
+        expect(&bench, words, 0, usage);
+        expect(&bench, "--help", 0, commands[i]);
+    }
+    expect(&bench, "--version", 0, "holdfast 0.");
+    world_remove_dir(bench.dir);
+}
+
+static const char *const misused[] = {
+    "",
+    "nonsense",
+    "journal",
+    "journal frobnicate",
+    "status --nonsense",
+    "status --limit 3",
+    "status extra",
+    "journal show",
+    "journal show x @",
+    "journal ls --limit",
+    "journal ls --limit ten @",
+    "deadletter show 12 @",
+    "deadletter accept @",
+    "deadletter accept --stream none @",
+    "ingest --stream mozi @",
+    "ingest - @",
+    "ingest --stream mozi --routed - @",
+    "ingest --stream none - @",
+    "ingest --stream mozi --timeout soon - @",
+    "ingest --stream mozi --token-file t - @",
+    "schema --stream none @",
+};
+
+Test(cli, misuse_is_64)
+{
+    struct bench bench;
+    setup(&bench);
+    for (size_t i = 0; i < sizeof misused / sizeof misused[0]; i++) {
+        expect(&bench, misused[i], 64, NULL);
+    }
+    world_remove_dir(bench.dir);
+}
+
+Test(cli, a_wrong_configuration_is_78)
+{
+    struct bench bench;
+    setup(&bench);
+    expect(&bench, "validate --config /nowhere/x.yaml", 78, NULL);
+    world_write_file(bench.config, "jornal: {}\n");
+    expect(&bench, "validate @", 78, NULL);
+    expect(&bench, "serve @", 78, NULL);
+    expect(&bench, "status @", 78, NULL);
+    world_remove_dir(bench.dir);
+}
+
+Test(cli, validate_and_schema)
+{
+    struct bench bench;
+    setup(&bench);
+    expect(&bench, "validate @", 0,
+           "mozi: botnet_nodes_mozi, botnet_communications_mozi");
+    expect(&bench, "validate --json @", 0, "\"ok\":true");
+    expect(&bench, "validate --database @", 69, NULL);
+    expect(&bench, "schema @", 0, "CREATE TABLE IF NOT EXISTS `botnet_nodes_mozi`");
+    expect(&bench, "schema --user writer --database-name prod @", 0,
+           "ON `prod`.`holdfast_ledger` TO 'writer'@'%'");
+    world_remove_dir(bench.dir);
+}
+
+Test(cli, the_environment_names_the_configuration)
+{
+    struct bench bench;
+    setup(&bench);
+    setenv("HOLDFAST_CONFIG", bench.config, 1);
+    expect(&bench, "validate", 0, bench.config);
+    world_remove_dir(bench.dir);
+}
+
+Test(cli, without_a_journal)
+{
+    struct bench bench;
+    setup(&bench);
+    expect(&bench, "status @", 1, NULL);
+    expect(&bench, "journal ls @", 1, NULL);
+    expect(&bench, "pause @", 1, NULL);
+    world_remove_dir(bench.dir);
+}
+
+/* ---- ingest without an engine
+ * ----------------------------------------------------------- */
+
+static char *many_records(size_t count)
+{
+    size_t size = count * 96 + 1;
+    char *text = malloc(size);
+    size_t len = 0;
+    for (size_t i = 0; i < count; i++) {
+        len += (size_t)snprintf(text + len, size - len,
+                                "{\"ip\":\"10.0.%zu.%zu\",\"timestamp\":"
+                                "\"2026-01-08 01:04:26\"}\n",
+                                i / 250, i % 250 + 1);
+    }
+    return text;
+}
+
+Test(cli, ingest_twice_adds_nothing_twice)
+{
+    struct bench bench;
+    char *out = NULL;
+    setup(&bench);
+    char *records = many_records(7000); /* two parts */
+    cr_assert_eq(run(&bench, "ingest --stream mozi --json - @", records, &out), 0);
+    cr_assert_not_null(strstr(out, "\"parts\":2,\"parts_replayed\":0,\"accepted\":7000"),
+                       "%s", out);
+    free(out);
+    cr_assert_eq(run(&bench, "ingest --stream mozi --json - @", records, &out), 0);
+    cr_assert_not_null(strstr(out, "\"parts_replayed\":2,\"accepted\":0"), "%s", out);
+    free(out);
+    expect(&bench, "status --json @", 0, "\"accepted\":7000");
+    expect(&bench, "journal ls @", 0, "5000");
+    expect(&bench, "journal show 2 --json @", 0, "\"ip\":\"10.0.27.250\"");
+    expect(&bench, "journal verify --quiet @", 0, "records: 7000");
+    expect(&bench, "audit @", 69, NULL);
+    free(records);
+    world_remove_dir(bench.dir);
+}
+
+Test(cli, csv_parts_keep_their_header)
+{
+    struct bench bench;
+    setup(&bench);
+    size_t size = 6000 * 64;
+    char *text = malloc(size);
+    size_t len = (size_t)snprintf(text, size, "event_type,ip,timestamp\n");
+    for (int i = 0; i < 6000; i++) {
+        len += (size_t)snprintf(text + len, size - len,
+                                "scan,10.0.%d.%d,2026-01-08 01:04:26\n", i / 250,
+                                i % 250 + 1);
+    }
+    char *out = NULL;
+    cr_assert_eq(run(&bench, "ingest --stream mozi --strict --json - @", text, &out), 0,
+                 "%s", out);
+    cr_assert_not_null(strstr(out, "\"accepted\":6000,\"replayed\":0,"
+                                   "\"dead_lettered\":0"),
+                       "%s", out);
+    free(out);
+    free(text);
+    world_remove_dir(bench.dir);
+}
+
+Test(cli, dead_letters_are_kept_listed_and_strict_tells)
+{
+    struct bench bench;
+    char *out = NULL;
+    setup(&bench);
+    static const char input[] =
+        "{\"ip\":\"10.0.0.1\",\"timestamp\":\"2026-01-08 01:04:26\"}\n"
+        "{\"ip\":\"10.0.0.999\",\"timestamp\":\"2026-01-08 01:04:26\"}\n";
+    cr_assert_eq(run(&bench, "ingest --stream mozi --strict - @", input, &out), 1);
+    cr_assert_not_null(strstr(out, "2 records accepted, 1 of them dead letters"), "%s",
+                       out);
+    free(out);
+    expect(&bench, "deadletter ls @", 0, "1/1");
+    expect(&bench, "deadletter ls --reason ip --json @", 0, "10.0.0.999");
+    expect(&bench, "deadletter show 1/1 @", 0, "reason: ip");
+    expect(&bench, "deadletter show 1/7 @", 1, NULL);
+    expect(&bench, "deadletter accept --stream mozi @", 1, NULL);
+    world_remove_dir(bench.dir);
+}
+
+Test(cli, a_removed_stream_with_a_backlog_is_refused)
+{
+    struct bench bench;
+    char *out = NULL;
+    setup(&bench);
+    char *records = many_records(3);
+    cr_assert_eq(run(&bench, "ingest --stream mozi - @", records, &out), 0);
+    free(out);
+    free(records);
+    expect(&bench, "validate @", 0, NULL);
+    write_config(&bench, "other");
+    expect(&bench, "validate @", 78, NULL);
+    world_remove_dir(bench.dir);
+}
+
+Test(cli, pause_is_remembered_without_an_engine)
+{
+    struct bench bench;
+    char *out = NULL;
+    setup(&bench);
+    char *records = many_records(1);
+    cr_assert_eq(run(&bench, "ingest --stream mozi - @", records, &out), 0);
+    free(out);
+    free(records);
+    expect(&bench, "pause @", 0, "paused; no engine is running");
+    expect(&bench, "status @", 0, "paused: true");
+    expect(&bench, "resume @", 0, "resumed");
+    expect(&bench, "status @", 0, "paused: false");
+    world_remove_dir(bench.dir);
+}
+
+/* ---- serve
+ * ------------------------------------------------------------------------------ */
+
+static pid_t start(const struct bench *bench, char log[WORLD_PATH_MAX])
+{
+    const char *argv[] = {world_holdfast(), "serve", "--config", bench->config, NULL};
+    snprintf(log, WORLD_PATH_MAX, "%.200s/serve.log", bench->dir);
+    pid_t pid = world_spawn(argv, NULL, log);
+    world_wait_log(log, "event=listening", pid, TIMEOUT_MS);
+    return pid;
+}
+
+Test(cli, serve_takes_records_and_stops_on_term)
+{
+    struct bench bench;
+    char log[WORLD_PATH_MAX];
+    char *out = NULL;
+    setup(&bench);
+    pid_t pid = start(&bench, log);
+    char *records = many_records(20);
+    cr_assert_eq(run(&bench, "ingest --stream mozi - @", records, &out), 0);
+    cr_assert_not_null(strstr(out, "control.sock"), "%s", out);
+    free(out);
+    expect(&bench, "status --json @", 0, "\"accepted\":20");
+    expect(&bench, "serve @", 75, NULL); /* one process writes */
+    expect(&bench, "pause @", 0, "paused");
+    expect(&bench, "status @", 0, "paused: true");
+    kill(pid, SIGTERM);
+    cr_assert_eq(world_wait(pid, TIMEOUT_MS), 0);
+    cr_assert_eq(run(&bench, "ingest --stream mozi - @", records, &out), 0);
+    cr_assert_not_null(strstr(out, "20 were there already"), "%s", out);
+    free(out);
+    free(records);
+    world_remove_dir(bench.dir);
+}
+
+Test(cli, a_killed_engine_loses_nothing)
+{
+    struct bench bench;
+    char log[WORLD_PATH_MAX];
+    char *out = NULL;
+    setup(&bench);
+    pid_t pid = start(&bench, log);
+    char *records = many_records(20);
+    cr_assert_eq(run(&bench, "ingest --stream mozi - @", records, &out), 0);
+    free(out);
+    world_kill(pid);
+    expect(&bench, "status --json @", 0, "\"running\":false");
+    expect(&bench, "status --json @", 0, "\"accepted\":20");
+    cr_assert_eq(run(&bench, "ingest --stream mozi - @", records, &out), 0);
+    cr_assert_not_null(strstr(out, "20 were there already"), "%s", out);
+    free(out);
+    free(records);
+    world_remove_dir(bench.dir);
+}
