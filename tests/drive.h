@@ -29,7 +29,7 @@ struct drive {
     struct feeder *feeder;
     struct feeder_line *lines;
     uint64_t random;
-    uint64_t replay_dead; /* dead letters that replay is expected to make */
+    struct oracle_context context; /* `accepted` is asked from the engine */
 };
 
 enum { DRIVE_PATIENCE_MS = 120000 };

@@ -154,14 +154,25 @@ int engine_stop(struct engine_process *engine, int timeout_ms, int *out_code,
     return 0;
 }
 
-int64_t engine_pending(const struct engine_process *engine)
+/* A number of /v1/status, whose totals come before its parts; -1: no answer. */
+static int64_t status_number(const struct engine_process *engine, const char *key)
 {
     struct buf status = {0};
-    int64_t pending = -1;
+    int64_t value = -1;
     if (http_probe_get(engine->port, "/v1/status", &status) == 200)
-        pending = http_probe_number(buf_slice(&status), "pending", -1);
+        value = http_probe_number(buf_slice(&status), key, -1);
     buf_free(&status);
-    return pending;
+    return value;
+}
+
+int64_t engine_pending(const struct engine_process *engine)
+{
+    return status_number(engine, "pending");
+}
+
+int64_t engine_accepted(const struct engine_process *engine)
+{
+    return status_number(engine, "accepted");
 }
 
 int engine_wait_applied(struct engine_process *engine, int timeout_ms, struct err *err)

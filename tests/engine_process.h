@@ -63,6 +63,9 @@ int engine_stop(struct engine_process *engine, int timeout_ms, int *out_code,
 /* Records that are in the journal and not applied, by /v1/status; -1: no answer. */
 int64_t engine_pending(const struct engine_process *engine);
 
+/* Records accepted ever, by the journal; -1: no answer. */
+int64_t engine_accepted(const struct engine_process *engine);
+
 /* Waits until nothing is pending. ERR_TIMEOUT; ERR_IO: it ended meanwhile. */
 int engine_wait_applied(struct engine_process *engine, int timeout_ms, struct err *err);
 

@@ -32,7 +32,7 @@ struct oracle_report {
     uint64_t entities;
     uint64_t duplicates; /* as the ledger counts them */
     uint64_t conflicts;
-    uint64_t accepted; /* as the ledger counts: records of all applied entries */
+    uint64_t accepted; /* as the engine counts */
     uint64_t dead;     /* those of them that are none of the above; compared with what
                         * the clients were told */
 
@@ -61,11 +61,18 @@ struct oracle_report {
     char differences[ORACLE_DIFFERENCES_MAX][ORACLE_TEXT_MAX];
 };
 
-/* Compares. `session` is a session on the database; all must be applied. `replay_dead`:
- * dead letters that replay is expected to have made. ERR_TRANSIENT: the database doesn't
- * answer, with its reason; ERR_NOMEM. */
+/* What the logs can't know. */
+struct oracle_context {
+    uint64_t accepted;    /* by the journals, ever: the ledger lacks records that could
+                           * not be told a stream */
+    uint64_t replay_dead; /* dead letters that replay is expected to have made */
+    bool unordered;       /* lanes were changed over a backlog: seq is not the order */
+};
+
+/* Compares. `session` is a session on the database; all must be applied. ERR_TRANSIENT:
+ * the database doesn't answer, with its reason; ERR_NOMEM. */
 int oracle_compare(struct st_mysql *session, const struct oracle_log *logs,
-                   size_t log_count, uint64_t replay_dead,
+                   size_t log_count, const struct oracle_context *context,
                    struct oracle_report *out_report, struct err *err);
 
 /* True when nothing is wrong. */

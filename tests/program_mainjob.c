@@ -304,7 +304,11 @@ static void print_json(const struct job *job, const struct oracle_report *report
 static int compare(struct job *job, struct oracle_report *out_report, struct err *err)
 {
     struct oracle_log log = {.sample = &job->sample, .lines = job->lines};
-    int code = oracle_compare(job->session, &log, 1, 0, out_report, err);
+    int64_t accepted = engine_accepted(&job->engine);
+    if (accepted < 0)
+        return err_set(err, ERR_IO, 0, "no status from the engine");
+    struct oracle_context context = {.accepted = (uint64_t)accepted};
+    int code = oracle_compare(job->session, &log, 1, &context, out_report, err);
     if (code != 0)
         return code;
     struct buf text = {0};

@@ -8,7 +8,7 @@
 
 #include <stdio.h>
 
-enum { ROUNDS = 40, TRIES_MAX = 120, PROVEN_ROUNDS = 10, RECOVERY_ROUNDS = 12 };
+enum { ROUNDS = 60, TRIES_MAX = 120, PROVEN_ROUNDS = 10, RECOVERY_ROUNDS = 12 };
 
 /* What a kill met: sends whose answers never came. */
 static uint64_t wait_lost_sends(struct drive *d, uint64_t before)

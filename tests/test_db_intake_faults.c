@@ -111,9 +111,10 @@ Test(intake, poison_between_good_records)
     drive_applied(&d);
     for (uint32_t b = 0; b < d.sample.batch_count; b++) {
         for (uint32_t i = 0; i < d.sample.batches[b].record_count; i++)
-            d.replay_dead += d.sample.batches[b].records[i].fault == SAMPLE_POISON;
+            d.context.replay_dead +=
+                d.sample.batches[b].records[i].fault == SAMPLE_POISON;
     }
-    cr_assert_gt(d.replay_dead, 20);
+    cr_assert_gt(d.context.replay_dead, 20);
     struct oracle_report report;
     drive_compare(&d, &report);
     drive_end(&d);
@@ -121,14 +122,14 @@ Test(intake, poison_between_good_records)
 
 static void small_journal(struct engine_options *options)
 {
-    options->journal = ", max_size: 16MiB, preallocate: 0";
+    options->journal = ", max_size: 4MiB, preallocate: 0";
 }
 
 Test(intake, full_journal_refuses_and_drains)
 {
     struct drive d;
     drive_begin(&d, 54, small_journal);
-    drive_sample(&d, 150000, 1000);
+    drive_sample(&d, 80000, 1000);
     drive_engine(&d);
     world_freeze_db(&d.w);
     drive_feed(&d, 4, 0);

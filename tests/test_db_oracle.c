@@ -156,7 +156,9 @@ static struct oracle_report bench_compare(struct bench *b)
     struct oracle_log log = {.sample = &b->sample, .lines = b->lines};
     struct oracle_report report;
     struct err err = {0};
-    int code = oracle_compare(b->w.session, &log, 1, 0, &report, &err);
+    struct oracle_context context = {
+        .accepted = (uint64_t)world_scalar(&b->w, "SELECT records FROM holdfast_ledger")};
+    int code = oracle_compare(b->w.session, &log, 1, &context, &report, &err);
     cr_assert_eq(code, 0, "%s", err.message);
     return report;
 }
