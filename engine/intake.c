@@ -47,6 +47,7 @@ struct intake_batch {
     struct part *parts;
     size_t part_count;
     size_t part_capacity;
+    uint32_t *newest; /* a lane's newest part and one, by slot_of; 0: none */
     struct intake_error errors[INTAKE_ERRORS_MAX];
     uint32_t accepted;
     uint32_t dead_lettered;
@@ -101,19 +102,41 @@ static struct part *add_part(struct intake_batch *batch, const struct stream *st
     return part;
 }
 
-/* The part that takes the next record of this lane; the newest one, if it has room. */
+/* Where batch->newest has the stream's lane: INTAKE_UNROUTED first, then the streams. */
+static size_t slot_of(const struct intake_batch *batch, const struct stream *stream,
+                      uint32_t lane)
+{
+    size_t index = 0;
+    if (stream && batch->source.stream) {
+        index = 1;
+    } else if (stream) {
+        while (batch->rules->streams[index++] != stream) {
+        }
+    }
+    return index * STREAM_LANES_MAX + lane;
+}
+
+static bool make_slots(struct intake_batch *batch)
+{
+    size_t streams = batch->source.stream ? 1 : batch->rules->stream_count;
+    batch->newest = calloc((streams + 1) * STREAM_LANES_MAX, sizeof *batch->newest);
+    return batch->newest != NULL;
+}
+
+/* The part that takes the next record of this lane: the newest one, if it has room. */
 static struct part *part_for(struct intake_batch *batch, const struct stream *stream,
                              uint32_t lane)
 {
-    for (size_t i = batch->part_count; i > 0; i--) {
-        struct part *part = &batch->parts[i - 1];
-        if (part->stream == stream && part->lane == lane) {
-            size_t held = part->encoder.rows + part->dead_count;
-            return held < batch->rules->entry_records_max ? part
-                                                          : add_part(batch, stream, lane);
+    uint32_t *newest = &batch->newest[slot_of(batch, stream, lane)];
+    if (*newest) {
+        struct part *part = &batch->parts[*newest - 1];
+        if (part->encoder.rows + part->dead_count < batch->rules->entry_records_max) {
+            return part;
         }
     }
-    return add_part(batch, stream, lane);
+    struct part *part = add_part(batch, stream, lane);
+    *newest = part ? (uint32_t)batch->part_count : *newest;
+    return part;
 }
 
 /* ---- Dead letters
@@ -152,12 +175,16 @@ static void bury(struct intake_batch *batch, const struct stream *stream,
     if (!part) {
         return;
     }
-    const char *detail = arena_copy(&batch->text, slice_text(reject->detail)).data;
+    bool cut = bytes.len > DEAD_BYTES_MAX;
+    char note[REJECT_DETAIL_MAX + 64];
+    snprintf(note, sizeof note,
+             cut ? "%s (the first %d of its %zu bytes are kept)" : "%s", reject->detail,
+             DEAD_BYTES_MAX, bytes.len);
+    const char *detail = arena_copy(&batch->text, slice_text(note)).data;
     if (!detail || !grow_dead(part)) {
         batch->code = ERR_NOMEM;
         return;
     }
-    bool cut = bytes.len > DEAD_BYTES_MAX;
     part->dead[part->dead_count++] = (struct journal_dead_letter){
         .at_us = batch->now_us,
         .reason = reject->reason,
@@ -218,28 +245,48 @@ static void on_field(void *context, struct slice name, const struct raw_value *v
     field->value.text = keep(batch, &batch->record_text, value->text);
 }
 
+/* The field that names the record's stream; NULL: *out_reject says what is wrong. */
+static const struct raw_field *find_route(const struct intake_batch *batch,
+                                          struct reject *out_reject)
+{
+    const char *name = batch->rules->route_field;
+    const struct raw_field *route = NULL;
+    for (size_t i = 0; i < batch->field_count; i++) {
+        if (!slice_is(batch->fields[i].name, name)) {
+            continue;
+        }
+        if (route) {
+            reject_with(out_reject, "duplicate_field", name,
+                        "the record names this field twice");
+            return NULL;
+        }
+        route = &batch->fields[i];
+    }
+    if (!route) {
+        reject_with(out_reject, "missing", name,
+                    "this field names the record's stream, and it is not there");
+    }
+    return route;
+}
+
 /* NULL: *out_reject says why the record has no stream. */
 static const struct stream *find_stream(const struct intake_batch *batch,
                                         struct reject *out_reject)
 {
     const struct intake_rules *rules = batch->rules;
-    const struct raw_field *route = NULL;
     if (batch->source.stream) {
         return batch->source.stream;
     }
-    for (size_t i = 0; i < batch->field_count; i++) {
-        if (slice_is(batch->fields[i].name, rules->route_field)) {
-            route = &batch->fields[i];
-        }
-    }
+    const struct raw_field *route = find_route(batch, out_reject);
     for (size_t i = 0; route && i < rules->stream_count; i++) {
         if (slice_is(route->value.text, rules->streams[i]->name)) {
             return rules->streams[i];
         }
     }
-    reject_with(out_reject, route ? "unknown_stream" : "missing", rules->route_field,
-                route ? "no stream of this name is configured"
-                      : "this field names the record's stream, and it is not there");
+    if (route) {
+        reject_with(out_reject, "unknown_stream", rules->route_field,
+                    "no stream of this name is configured");
+    }
     return NULL;
 }
 
@@ -339,7 +386,7 @@ static void name_fields(const struct intake_batch *batch, struct field_names *ou
         out->csv[out->rules.csv_count++] = stream->fields[stream->csv[i]].name;
     }
     for (size_t i = 0; i < stream->field_count; i++) {
-        if (stream->fields[i].required) {
+        if (stream->fields[i].key) {
             out->keys[out->rules.key_count++] = stream->fields[i].name;
         }
     }
@@ -460,7 +507,8 @@ static int decode_answer(struct intake_batch *batch, struct slice answer)
                : ERR_OK;
 }
 
-static int make_receipt(struct intake_batch *batch, struct err *err)
+/* The receipt's key and the body's sum: what makes a resend known. */
+static int identify(struct intake_batch *batch, struct err *err)
 {
     if (batch->source.idempotency_key.len == 0) {
         return ERR_OK;
@@ -468,40 +516,95 @@ static int make_receipt(struct intake_batch *batch, struct err *err)
     struct journal_receipt *receipt = &batch->append.receipt;
     buf_append_slice(&batch->scope_key, batch->source.scope);
     buf_append_slice(&batch->scope_key, batch->source.idempotency_key);
-    encode_answer(batch);
-    if (batch->scope_key.failed || batch->answer.failed) {
-        return err_set(err, ERR_NOMEM, 0, "out of memory while encoding the batch");
+    if (batch->scope_key.failed) {
+        return err_set(err, ERR_NOMEM, 0, "out of memory for a batch");
     }
     if (batch->scope_key.len > JOURNAL_RECEIPT_KEY_MAX) {
-        return err_set(err, ERR_INVALID, 0, "the Idempotency-Key is too long");
+        return err_set(
+            err, ERR_INVALID, 0,
+            "the Idempotency-Key is too long; at most 200 characters are taken");
     }
     receipt->scope_key = buf_slice(&batch->scope_key);
-    receipt->answer = buf_slice(&batch->answer);
     digest_body(batch->source.body, receipt->body_sum);
     return ERR_OK;
+}
+
+static int make_answer(struct intake_batch *batch, struct err *err)
+{
+    if (batch->source.idempotency_key.len == 0) {
+        return ERR_OK;
+    }
+    encode_answer(batch);
+    batch->append.receipt.answer = buf_slice(&batch->answer);
+    return batch->answer.failed
+               ? err_set(err, ERR_NOMEM, 0, "out of memory while encoding the batch")
+               : ERR_OK;
+}
+
+static struct intake_batch *new_batch(const struct intake_rules *rules,
+                                      const struct intake_source *source)
+{
+    struct intake_batch *batch = calloc(1, sizeof *batch);
+    if (batch) {
+        batch->rules = rules;
+        batch->source = *source;
+        batch->now_us = clock_wall_us(rules->clock);
+        batch->result.errors = batch->errors;
+        if (!make_slots(batch)) {
+            free(batch);
+            batch = NULL;
+        }
+    }
+    return batch;
 }
 
 int intake_prepare(const struct intake_rules *rules, const struct intake_source *source,
                    struct intake_batch **out_batch, struct err *err)
 {
-    struct intake_batch *batch = calloc(1, sizeof *batch);
+    struct intake_batch *batch = new_batch(rules, source);
     if (!batch) {
         return err_set(err, ERR_NOMEM, 0, "out of memory for a batch");
     }
-    batch->rules = rules;
-    batch->source = *source;
-    batch->now_us = clock_wall_us(rules->clock);
-    batch->result.errors = batch->errors;
-    int code = parse(batch, err);
+    int code = identify(batch, err);
+    code = code ? code : parse(batch, err);
     batch->result.error_count = batch->dead_lettered < INTAKE_ERRORS_MAX
                                     ? batch->dead_lettered
                                     : INTAKE_ERRORS_MAX;
     code = code ? code : finish_parts(batch, err);
-    code = code ? code : make_receipt(batch, err);
+    code = code ? code : make_answer(batch, err);
     if (code != ERR_OK) {
         intake_batch_free(batch);
         return code;
     }
+    *out_batch = batch;
+    return ERR_OK;
+}
+
+int intake_recall(const struct intake_rules *rules, const struct intake_source *source,
+                  struct journal *journal, struct intake_batch **out_batch,
+                  struct err *err)
+{
+    if (source->idempotency_key.len == 0) {
+        return err_set(err, ERR_NOT_FOUND, 0, "the batch has no key");
+    }
+    struct intake_batch *batch = new_batch(rules, source);
+    if (!batch) {
+        return err_set(err, ERR_NOMEM, 0, "out of memory for a batch");
+    }
+    int code = identify(batch, err);
+    const struct journal_receipt *receipt = &batch->append.receipt;
+    code = code ? code
+                : journal_receipt_find(journal, receipt->scope_key, receipt->body_sum,
+                                       &batch->result.seq, &batch->answer, err);
+    if (code == ERR_OK && decode_answer(batch, buf_slice(&batch->answer)) != ERR_OK) {
+        *err = batch->result.err;
+        code = err->code;
+    }
+    if (code != ERR_OK) {
+        intake_batch_free(batch);
+        return code;
+    }
+    batch->result.replayed = true;
     *out_batch = batch;
     return ERR_OK;
 }
@@ -518,6 +621,7 @@ void intake_batch_free(struct intake_batch *batch)
         free(batch->parts[i].dead);
     }
     free(batch->parts);
+    free(batch->newest);
     free(batch->journal_parts);
     free(batch->entries);
     arena_free(&batch->record_text);

@@ -49,6 +49,15 @@ struct intake_source {
 int intake_prepare(const struct intake_rules *rules, const struct intake_source *source,
                    struct intake_batch **out_batch, struct err *err);
 
+/* Looks the idempotency key up before anything is parsed. ERR_OK: the batch is known, and
+ * *out_batch holds its first answer as intake_submit would leave it (replayed), not to be
+ * submitted. ERR_NOT_FOUND: it is new, or has no key; the writer looks again.
+ * ERR_KEY_REUSED: another body. ERR_INVALID, ERR_NOMEM, ERR_VERSION, ERR_CORRUPT, ERR_IO.
+ */
+int intake_recall(const struct intake_rules *rules, const struct intake_source *source,
+                  struct journal *journal, struct intake_batch **out_batch,
+                  struct err *err);
+
 /* `done` is called exactly once, possibly before this returns, on any thread; it must not
  * block. The batch belongs to the journal until then. */
 void intake_submit(struct intake_batch *batch, struct journal *journal,
