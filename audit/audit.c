@@ -2,6 +2,7 @@
 
 #include "schema/ddl.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -64,6 +65,14 @@ void audit_judge(struct audit_lane *lane)
                           "journal is older than the database");
         return;
     }
+    if (ledger->position.seq < lane->done_seq) {
+        add_problem(
+            lane,
+            "the journal knows entry %" PRIu64 " as applied, the ledger stands at "
+            "%" PRIu64 ": the database was rewound, or the ledger lost; a running "
+            "engine applies again what is retained",
+            lane->done_seq, ledger->position.seq);
+    }
     if (!within) {
         add_problem(lane,
                     "the ledger counts %" PRIu64 " records, the journal accepted only "
@@ -110,6 +119,15 @@ static struct audit_lane *add_lane(struct audit_report *report, struct slice str
     return lane;
 }
 
+static struct audit_lane *take_lane(struct audit_report *report, struct slice stream,
+                                    uint32_t number)
+{
+    char name[JOURNAL_STREAM_MAX + 1];
+    snprintf(name, sizeof name, "%.*s", (int)stream.len, stream.data);
+    struct audit_lane *lane = find_lane(report, name, number);
+    return lane ? lane : add_lane(report, stream, number);
+}
+
 /* The rows' lanes; which ones there are is all that is taken from this reading. */
 static int list_ledger(struct db *db, struct audit_report *report, struct err *err)
 {
@@ -129,7 +147,7 @@ static int list_ledger(struct db *db, struct audit_report *report, struct err *e
         struct slice text = db_cell(&rows, i, 1);
         snprintf(number, sizeof number, "%.*s", (int)text.len, text.data);
         uint32_t lane = (uint32_t)strtoul(number, NULL, 10);
-        if (!add_lane(report, db_cell(&rows, i, 0), lane)) {
+        if (!take_lane(report, db_cell(&rows, i, 0), lane)) {
             code = no_memory(err);
         }
     }
@@ -140,7 +158,7 @@ static int list_ledger(struct db *db, struct audit_report *report, struct err *e
 static int read_ledger(struct db *db, struct audit_report *report, struct err *err)
 {
     int code = list_ledger(db, report, err);
-    for (size_t i = 0; !code && i < report->lane_count; i++) {
+    for (size_t i = 0; !code && report->ledger_found && i < report->lane_count; i++) {
         struct audit_lane *lane = &report->lanes[i];
         struct ledger_lane key = {report->journal_id, lane->stream, lane->lane};
         code = ledger_read(db, &key, false, &lane->ledger, err);
@@ -150,6 +168,25 @@ static int read_ledger(struct db *db, struct audit_report *report, struct err *e
 
 /* ---- The journal's side --------------------------------------------------------------
  */
+
+static int read_done_marks(struct journal *journal, struct audit_report *report,
+                           struct err *err)
+{
+    struct journal_lane *held = NULL;
+    size_t count = 0;
+    int code = journal_lanes(journal, &held, &count, err);
+    for (size_t i = 0; !code && i < count; i++) {
+        struct audit_lane *lane =
+            take_lane(report, slice_text(held[i].stream), held[i].lane);
+        if (!lane) {
+            code = no_memory(err);
+            break;
+        }
+        lane->done_seq = held[i].done.seq;
+    }
+    free(held);
+    return code;
+}
 
 /* The lane's count at L, where an entry or the done mark still knows it. */
 static int read_position(struct journal *journal, const struct journal_lane *held,
@@ -193,8 +230,8 @@ static int read_journal_lanes(struct journal *journal, struct audit_report *repo
     size_t count = 0;
     int code = journal_lanes(journal, &held, &count, err);
     for (size_t i = 0; !code && i < count; i++) {
-        struct audit_lane *lane = find_lane(report, held[i].stream, held[i].lane);
-        lane = lane ? lane : add_lane(report, slice_text(held[i].stream), held[i].lane);
+        struct audit_lane *lane =
+            take_lane(report, slice_text(held[i].stream), held[i].lane);
         if (!lane) {
             code = no_memory(err);
             break;
@@ -247,6 +284,7 @@ static int count_rows(struct db *db, const char *table, bool *out_found,
         return ERR_OK;
     }
     if (!code) {
+        assert(rows.cells && rows.row_count == 1);
         struct slice cell = db_cell(&rows, 0, 0);
         snprintf(number, sizeof number, "%.*s", (int)cell.len, cell.data);
         *out_rows = strtoull(number, NULL, 10);
@@ -287,21 +325,23 @@ static int by_name(const void *a, const void *b)
     return order ? order : (left->lane > right->lane) - (left->lane < right->lane);
 }
 
-static bool is_configured(const struct audit_report *report, const char *name)
+static bool is_configured(const struct stream *const *streams, size_t count,
+                          const char *name)
 {
-    for (size_t i = 0; i < report->stream_count; i++) {
-        if (strcmp(report->streams[i].stream->name, name) == 0) {
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(streams[i]->name, name) == 0) {
             return true;
         }
     }
     return false;
 }
 
-static void conclude(struct audit_report *report)
+static void conclude(struct audit_report *report, const struct stream *const *streams,
+                     size_t stream_count)
 {
     for (size_t i = 0; i < report->lane_count; i++) {
         struct audit_lane *lane = &report->lanes[i];
-        lane->configured = is_configured(report, lane->stream);
+        lane->configured = is_configured(streams, stream_count, lane->stream);
         audit_judge(lane);
         report->problems += lane->problem[0] != '\0';
     }
@@ -315,7 +355,8 @@ int audit_run(struct journal *journal, struct db *db, const struct stream *const
 {
     struct audit_report report = {0};
     snprintf(report.journal_id, sizeof report.journal_id, "%s", journal_id(journal));
-    int code = read_ledger(db, &report, err);
+    int code = read_done_marks(journal, &report, err);
+    code = code ? code : read_ledger(db, &report, err);
     code = code ? code : read_journal_lanes(journal, &report, err);
     code = code ? code
                 : journal_dead_letters_visit(journal, 0, UINT64_MAX, count_letter,
@@ -325,7 +366,7 @@ int audit_run(struct journal *journal, struct db *db, const struct stream *const
         audit_report_free(&report);
         return code;
     }
-    conclude(&report);
+    conclude(&report, streams, stream_count);
     *out_report = report;
     return ERR_OK;
 }

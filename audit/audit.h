@@ -9,8 +9,9 @@
  * left side is the journal's (each entry carries its lane's running count), events,
  * duplicates and conflicts are the database's, written in the data's transaction.
  *
- * The ledger is read first and everything else is evaluated at what it said, so that an
- * engine may go on applying meanwhile.
+ * Done marks are read first, then the ledger, then everything else, evaluated at what the
+ * ledger said, so that an engine may go on applying meanwhile: a ledger that is behind an
+ * earlier done mark is a database that was rewound, never one that was slow.
  */
 #ifndef HOLDFAST_AUDIT_AUDIT_H
 #define HOLDFAST_AUDIT_AUDIT_H
@@ -28,6 +29,7 @@ struct audit_lane {
     bool configured;
     bool in_journal;          /* false: only the ledger knows it */
     struct ledger_row ledger; /* not found: nothing is applied, L is 0 */
+    uint64_t done_seq;        /* the journal's done mark before the ledger was read */
     uint64_t accepted;        /* by the journal, ever */
     bool position_known;      /* the journal still knows its count at L: */
     uint64_t position_records;

@@ -1,5 +1,6 @@
 #include "engine/client.h"
 
+#include <assert.h>
 #include <curl/curl.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -54,6 +55,7 @@ int client_new_socket(const char *socket_path, struct client **out_client,
     if (code) {
         return code;
     }
+    assert(client);
     client->socket_path = strdup(socket_path);
     if (!client->socket_path) {
         client_free(client);
@@ -77,6 +79,7 @@ int client_new_url(const char *url, const char *token, struct client **out_clien
     if (code) {
         return code;
     }
+    assert(client);
     size_t len = strlen(client->base);
     while (len && client->base[len - 1] == '/') {
         client->base[--len] = '\0';

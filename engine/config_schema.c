@@ -4,6 +4,7 @@
 #include "engine/config_env.h"
 #include "engine/config_raw.h"
 
+#include <assert.h>
 #include <cyaml/cyaml.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -463,6 +464,7 @@ int raw_config_load(const struct locate *locate, struct slice text,
     if (code) {
         return code;
     }
+    assert(raw);
     struct expansion expansion = {.locate = locate, .err = err};
     code = expand_fields(&expansion, config_fields, raw);
     if (code) {

@@ -8,7 +8,7 @@
 #include <yajl/yajl_gen.h>
 #include <yajl/yajl_tree.h>
 
-enum { PARSE_MAX = 64 << 20 };
+enum { PARSE_MAX = 64 << 20, PARSE_DEPTH_MAX = 64 };
 
 /* ---- Writing
  * --------------------------------------------------------------------------- */
@@ -189,12 +189,34 @@ static yajl_val unwrap(const struct json_value *value)
     return pointer.out;
 }
 
+/* Freeing a tree goes as deep as the document: it is measured first. Brackets in strings
+ * are passed over. */
+static bool is_shallow(struct slice text)
+{
+    size_t depth = 0;
+    bool quoted = false;
+    for (size_t i = 0; i < text.len && depth <= PARSE_DEPTH_MAX; i++) {
+        char c = text.data[i];
+        if (c == '"') {
+            quoted = !quoted;
+        } else if (quoted) {
+            i += c == '\\';
+        } else if (c == '{' || c == '[') {
+            depth++;
+        } else if ((c == '}' || c == ']') && depth) {
+            depth--;
+        }
+    }
+    return depth <= PARSE_DEPTH_MAX;
+}
+
 struct json_value *json_parse(struct slice text)
 {
-    if (text.len > PARSE_MAX) {
+    if (text.len == 0 || text.len > PARSE_MAX || memchr(text.data, '\0', text.len) ||
+        !is_shallow(text)) {
         return NULL;
     }
-    char *copy = strndup(text.len ? text.data : "", text.len);
+    char *copy = strndup(text.data, text.len);
     struct json_value *value = copy ? wrap(yajl_tree_parse(copy, NULL, 0)) : NULL;
     free(copy);
     return value;

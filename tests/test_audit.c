@@ -92,6 +92,19 @@ Test(audit, a_journal_older_than_the_database)
     cr_assert_not_null(strstr(lane.problem, "this journal never had it"));
 }
 
+Test(audit, a_rewound_database)
+{
+    struct audit_lane lane = sound();
+    lane.done_seq = 9;
+    audit_judge(&lane);
+    cr_assert_str_eq(lane.problem, "");
+    lane.done_seq = 10;
+    audit_judge(&lane);
+    cr_assert_not_null(strstr(lane.problem, "knows entry 10 as applied, the ledger "
+                                            "stands at 9"),
+                       "%s", lane.problem);
+}
+
 Test(audit, an_earlier_finding_stays)
 {
     struct audit_lane lane = sound();

@@ -208,7 +208,7 @@ Test(cli, csv_parts_keep_their_header)
 {
     struct bench bench;
     setup(&bench);
-    size_t size = 6000 * 64;
+    size_t size = (size_t)6000 * 64;
     char *text = malloc(size);
     size_t len = (size_t)snprintf(text, size, "event_type,ip,timestamp\n");
     for (int i = 0; i < 6000; i++) {

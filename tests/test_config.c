@@ -343,6 +343,15 @@ static void assert_same_column(const struct stream_column *a,
     assert_same_text(a->spec.default_value, b->spec.default_value, a->name);
 }
 
+static void assert_same_index(const struct index_spec *a, const struct index_spec *b)
+{
+    cr_assert_str_eq(a->name, b->name);
+    cr_assert_eq(a->column_count, b->column_count);
+    for (size_t i = 0; i < a->column_count; i++) {
+        cr_assert_str_eq(a->columns[i], b->columns[i]);
+    }
+}
+
 static void assert_same_table(const struct stream_table *a, const struct stream_table *b)
 {
     cr_assert_str_eq(a->name, b->name);
@@ -354,11 +363,7 @@ static void assert_same_table(const struct stream_table *a, const struct stream_
     }
     cr_assert_eq(a->index_count, b->index_count);
     for (size_t i = 0; i < a->index_count; i++) {
-        cr_assert_str_eq(a->indexes[i].name, b->indexes[i].name);
-        cr_assert_eq(a->indexes[i].column_count, b->indexes[i].column_count);
-        for (size_t j = 0; j < a->indexes[i].column_count; j++) {
-            cr_assert_str_eq(a->indexes[i].columns[j], b->indexes[i].columns[j]);
-        }
+        assert_same_index(&a->indexes[i], &b->indexes[i]);
     }
 }
 
