@@ -23,7 +23,14 @@ static int read_set(FILE *file, const char *path, struct token_set *set, struct 
 {
     char line[TOKEN_LINE_MAX];
     while (fgets(line, sizeof line, file)) {
-        struct slice token = slice_trim(slice_text(line));
+        size_t len = strlen(line);
+        if (len + 1 == sizeof line && line[len - 1] != '\n') {
+            explicit_bzero(line, sizeof line);
+            return err_set(err, ERR_CONFIG, 0,
+                           "intake.token_file %s: a line is longer than %d bytes", path,
+                           TOKEN_LINE_MAX - 2);
+        }
+        struct slice token = slice_trim(slice_of(line, len));
         if (token.len == 0 || token.data[0] == '#') {
             continue;
         }
