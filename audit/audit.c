@@ -223,6 +223,18 @@ static int read_position(struct journal *journal, const struct journal_lane *hel
     return code == ERR_NOT_FOUND || code == ERR_GAP ? ERR_OK : code;
 }
 
+/* Where all of a lane's records were dead letters at intake and none of them could be
+ * told a stream, nothing is ever applied and there is no ledger row: the journal's own
+ * mark is the position then. */
+static void settle_rejected(const struct journal_lane *held, struct audit_lane *lane)
+{
+    if (lane->ledger.found || held->rejected != held->running) {
+        return;
+    }
+    lane->ledger.position = held->done;
+    lane->ledger.records = held->done_running;
+}
+
 static int read_journal_lanes(struct journal *journal, struct audit_report *report,
                               struct err *err)
 {
@@ -239,6 +251,13 @@ static int read_journal_lanes(struct journal *journal, struct audit_report *repo
         lane->in_journal = true;
         lane->accepted = held[i].running;
         lane->given_up = held[i].given_up;
+        if (!lane->ledger.found && held[i].rejected == held[i].running) {
+            /* Nothing in it was ever to be applied (records of no known stream, say), so
+             * it may have no row; the done mark is its position. */
+            lane->ledger.position = held[i].done;
+            lane->ledger.records = held[i].done_running;
+        }
+        settle_rejected(&held[i], lane);
         code = read_position(journal, &held[i], lane, err);
     }
     free(held);

@@ -167,6 +167,16 @@ void drive_compare(struct drive *d, struct oracle_report *out_report)
     oracle_describe(out_report, &text);
     cr_assert(oracle_clean(out_report), "%s", buf_text(&text));
     buf_free(&text);
+    drive_audit(d);
+}
+
+void drive_audit(struct drive *d)
+{
+    const char *args[] = {"audit", NULL};
+    struct buf text = {0};
+    int code = engine_command(&d->engine, args, &text);
+    cr_assert_eq(code, 0, "holdfast audit: %d\n%s", code, buf_text(&text));
+    buf_free(&text);
 }
 
 void drive_finish(struct drive *d)

@@ -63,6 +63,8 @@ void drive_finish(struct drive *d);
 void drive_acknowledged(struct drive *d);
 void drive_applied(struct drive *d);
 void drive_compare(struct drive *d, struct oracle_report *out_report);
+/* `holdfast audit` must find nothing either; drive_compare asks it. */
+void drive_audit(struct drive *d);
 
 /* One POST on a connection of its own. The status (0: no answer); body is a copy to be
  * freed with buf_free. */

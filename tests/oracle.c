@@ -330,7 +330,7 @@ static void sum_batch(struct check *check, const struct sample_batch *batch,
     struct oracle_report *report = check->report;
     uint32_t extra = extra_sends(batch, line);
     bool acked = line->state == FEEDER_ACKED;
-    report->sent += (uint64_t)batch->record_count * (extra + acked);
+    report->sent += acked || line->unknown > 0 ? batch->record_count : 0;
     report->unsettled += (uint64_t)batch->record_count * extra;
     for (uint32_t i = 0; i < extra; i++) {
         extras_add(extras, batch->record_count);

@@ -37,8 +37,7 @@ struct oracle_report {
                         * the clients were told */
 
     /* by the log */
-    uint64_t sent;      /* records; those of a batch without a key once for every send
-                         * that may have been taken */
+    uint64_t sent;      /* records of all batches that were sent, each batch once */
     uint64_t told;      /* accepted, by the answers */
     uint64_t told_dead; /* dead letters, by the answers */
     uint64_t unsettled; /* records of sends without key and without answer: each may

@@ -64,6 +64,29 @@ Test(intake, repeats_within_and_across_batches)
     drive_end(&d);
 }
 
+/* A record that can't be told a stream is a dead letter of no table and no ledger row:
+ * accepted, settled, and no difference to the audit. */
+Test(intake, records_of_no_stream)
+{
+    struct drive d;
+    drive_begin(&d, 56, NULL);
+    drive_engine(&d);
+    post(&d, "/v1/records?wait=applied&timeout=30",
+         "{\"botnet_type\":\"nobody\",\"ip\":\"10.0.0.1\",\"timestamp\":1767812400}\n"
+         "{\"botnet_type\":\"mozi\",\"ip\":\"10.0.0.1\",\"timestamp\":1767812400}\n"
+         "{\"ip\":\"10.0.0.1\",\"timestamp\":1767812400}\n",
+         3, 2);
+    drive_applied(&d);
+    cr_assert_eq(engine_accepted(&d.engine), 3);
+    cr_assert_eq(ledger(&d, "records"), 1);
+    /* The settled mark is durable within a second or at the stop; asked after both. */
+    drive_stop_engine(&d);
+    drive_audit(&d);
+    drive_engine(&d);
+    drive_audit(&d);
+    drive_end(&d);
+}
+
 Test(intake, ten_records_of_the_field_report)
 {
     struct drive d;
