@@ -1,6 +1,7 @@
 /* `validate`: the configuration, the files it names, the journal's backlog of streams
  * that are gone, and with --database the tables. */
 #include "engine/cli.h"
+#include "engine/intake.h"
 #include "engine/json.h"
 
 #include <errno.h>
@@ -49,7 +50,8 @@ static int check_lanes(const struct config *config, const struct journal_lane *l
     int exit_code = 0;
     for (size_t i = 0; i < count; i++) {
         const struct journal_lane *lane = &lanes[i];
-        bool pending = lane->last_seq > lane->done.seq;
+        bool pending =
+            lane->last_seq > lane->done.seq && strcmp(lane->stream, INTAKE_UNROUTED) != 0;
         if (pending && !config_stream(config, slice_text(lane->stream))) {
             exit_code = cli_fail(
                 EXIT_CONFIGURATION,

@@ -262,6 +262,21 @@ Test(cli, a_removed_stream_with_a_backlog_is_refused)
     world_remove_dir(bench.dir);
 }
 
+Test(cli, records_of_no_known_stream_are_no_backlog)
+{
+    struct bench bench;
+    char *out = NULL;
+    setup(&bench);
+    static const char input[] = "{\"botnet_type\":\"none\",\"ip\":\"10.0.0.1\","
+                                "\"timestamp\":\"2026-01-08 01:04:26\"}\n";
+    cr_assert_eq(run(&bench, "ingest --routed - @", input, &out), 0);
+    cr_assert_not_null(strstr(out, "1 of them dead letters"), "%s", out);
+    free(out);
+    expect(&bench, "validate @", 0, NULL);
+    expect(&bench, "deadletter ls @", 0, "1/0");
+    world_remove_dir(bench.dir);
+}
+
 Test(cli, pause_is_remembered_without_an_engine)
 {
     struct bench bench;
