@@ -95,9 +95,12 @@ static int run_server(struct private_server *server, struct err *err)
     char data[ARGUMENT_MAX];
     char socket[ARGUMENT_MAX];
     char pid_file[ARGUMENT_MAX];
+    char temporary[ARGUMENT_MAX];
     (void)snprintf(data, sizeof data, "--datadir=%s/data", server->dir);
     (void)snprintf(socket, sizeof socket, "--socket=%s", server->socket);
     (void)snprintf(pid_file, sizeof pid_file, "--pid-file=%s/pid", server->dir);
+    /* not /tmp: two servers there take each other's temporary tables */
+    (void)snprintf(temporary, sizeof temporary, "--tmpdir=%s", server->dir);
     const char *argv[] = {"/usr/sbin/mariadbd",
                           "--no-defaults",
                           "--skip-networking",
@@ -108,6 +111,7 @@ static int run_server(struct private_server *server, struct err *err)
                           data,
                           socket,
                           pid_file,
+                          temporary,
                           own_user(),
                           NULL};
     /* The server ends in order when its program is killed. */

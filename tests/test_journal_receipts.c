@@ -147,7 +147,7 @@ Test(journal_receipts, expire_by_number_oldest_first)
     kit.config.receipts_max = 3;
     kit_open(&kit);
     for (int i = 0; i < 6; i++) {
-        char key[8];
+        char key[16];
         (void)snprintf(key, sizeof key, "k%d", i);
         struct journal_append append = keyed(key, 1);
         cr_assert_eq(journal_append_wait(kit.journal, &append), ERR_OK);

@@ -124,7 +124,9 @@ static void server_arguments(const struct world *w, struct arguments *args)
     (void)snprintf(args->text[1], sizeof args->text[1], "--socket=%s", w->socket);
     (void)snprintf(args->text[2], sizeof args->text[2], "--port=%u", (unsigned)w->port);
     (void)snprintf(args->text[3], sizeof args->text[3], "--pid-file=%s/db.pid", w->dir);
-    for (size_t i = 0; i < 4; i++)
+    /* not /tmp: two servers there take each other's temporary tables */
+    (void)snprintf(args->text[4], sizeof args->text[4], "--tmpdir=%s", w->dir);
+    for (size_t i = 0; i < 5; i++)
         add(args, args->text[i]);
     if (geteuid() == 0)
         add(args, "--user=root");
