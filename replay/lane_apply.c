@@ -158,6 +158,16 @@ static int bury_bad(struct run *run, const struct bisect *found, struct err *err
     return code;
 }
 
+/* No record is at fault alone: fewer may pass; a single entry is not tried for ever. */
+static int refuse_together(const struct run *run, const struct err *refusal,
+                           struct err *err)
+{
+    return err_set(err, run->entries.count > 1 ? ERR_RESOURCE : ERR_MISS, refusal->sys,
+                   "the database refuses the records together, but none of them alone: "
+                   "%s",
+                   refusal->message);
+}
+
 /* The database refused a value somewhere in the run. ERR_OK: what it refuses has dead
  * letters now, and the rest can be applied. */
 static int bury_refused(struct run *run, struct sink *sink,
@@ -178,10 +188,7 @@ static int bury_refused(struct run *run, struct sink *sink,
         memcpy(last, err->message, sizeof last);
         code = refuse_dead(lane, last, err);
     } else if (code == ERR_OK && bisect.bad_count == 0) {
-        code = err_set(err, ERR_MISS, refusal.sys,
-                       "the database refuses the records together, but none of them "
-                       "alone: %s",
-                       refusal.message);
+        code = refuse_together(run, &refusal, err);
     } else if (code == ERR_OK) {
         code = bury_bad(run, &bisect, err);
     }
