@@ -224,6 +224,7 @@ int client_request(struct client *client, const struct client_call *call,
         curl_easy_setopt(client->curl, CURLOPT_WRITEDATA, &answer.body);
         curl_easy_setopt(client->curl, CURLOPT_TIMEOUT, (long)call->timeout_s);
         code = perform(client, &answer, err);
+        code = code || buf_text(&answer.body) ? code : no_memory(err);
     }
     curl_slist_free_all(headers);
     buf_free(&url);

@@ -19,7 +19,7 @@ void client_free(struct client *client);
 
 struct client_answer {
     int status;      /* HTTP status */
-    struct buf body; /* buf_free it */
+    struct buf body; /* buf_free it; closed by a NUL that its len does not count */
 };
 
 struct client_call {
