@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define POISON_IPS 0xf0000000u
+
 enum { RECENT = 2048, RECORDS_PER_SECOND = 20, LATE_S_MAX = 900 };
 
 uint64_t sample_random(uint64_t *state)
@@ -165,7 +167,10 @@ static struct sample_text next_record(struct maker *maker, uint8_t stream, bool 
         return text;
     }
     if (!csv && sample_chance(&maker->random, config->poison_share)) {
+        /* An ip of its own: where its event exists already it is a conflict, not poison.
+         */
         text.truth.fault = SAMPLE_POISON;
+        text.truth.ip = POISON_IPS + maker->made;
         return text;
     }
     remember(maker, &text);
