@@ -42,14 +42,17 @@ static int bind_and_listen(int fd, const struct sockaddr *address, socklen_t len
 
 static uint16_t port_of(int fd)
 {
-    struct sockaddr_storage address = {0};
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+    } address = {.v6 = {0}};
     socklen_t len = sizeof address;
-    if (getsockname(fd, (struct sockaddr *)&address, &len)) {
+    if (getsockname(fd, &address.any, &len)) {
         return 0;
     }
-    return ntohs(address.ss_family == AF_INET6
-                     ? ((struct sockaddr_in6 *)&address)->sin6_port
-                     : ((struct sockaddr_in *)&address)->sin_port);
+    bool is_v6 = address.any.sa_family == AF_INET6;
+    return ntohs(is_v6 ? address.v6.sin6_port : address.v4.sin_port);
 }
 
 static int open_first(const struct addrinfo *found, int *out_fd)
