@@ -22,7 +22,7 @@ static enum err_code code_of(int status)
 int cli_control_refused(int status, struct slice body, struct err *err)
 {
     struct json_value *value = json_parse(body);
-    const char *text = value ? json_as_text(json_get(value, "error")) : NULL;
+    const char *text = json_as_text(json_get(json_get(value, "error"), "message"));
     struct slice said = text ? slice_text(text) : slice_trim(body);
     if (said.len > TEXT_MAX) {
         said.len = TEXT_MAX;

@@ -22,6 +22,13 @@ static void add_headers(struct MHD_Response *response, unsigned status,
     }
 }
 
+/* Where a client is not sure to be in step with us, or should let go of us. */
+static bool is_last(const struct request *request, unsigned status)
+{
+    return status == MHD_HTTP_BAD_REQUEST || status == MHD_HTTP_CONTENT_TOO_LARGE ||
+           atomic_load(&request->http->stopping);
+}
+
 enum MHD_Result request_answer(struct request *request, unsigned status,
                                const char *content_type, struct slice body)
 {
@@ -35,25 +42,46 @@ enum MHD_Result request_answer(struct request *request, unsigned status,
         return MHD_NO;
     }
     add_headers(response, status, content_type);
+    if (request->allow) {
+        (void)MHD_add_response_header(response, "Allow", request->allow);
+    }
+    if (is_last(request, status)) {
+        (void)MHD_add_response_header(response, "Connection", "close");
+    }
     request->state = REQUEST_ANSWERED;
+    connection_enter(request->watched, CONNECTION_ANSWER);
+    atomic_fetch_add(&request->http->answered[status], 1);
     enum MHD_Result queued = MHD_queue_response(request->connection, status, response);
     MHD_destroy_response(response);
     return queued;
 }
 
-enum MHD_Result request_refuse(struct request *request, unsigned status,
-                               const struct err *err)
+bool request_append_error(struct buf *out, const struct err *err)
 {
     struct json_writer *json = json_new();
     if (!json) {
-        return MHD_NO;
+        return false;
     }
     json_object(json);
+    json_key(json, "error");
+    json_object(json);
     json_put_text(json, "code", err_name(err->code));
-    json_put_text(json, "error", err->message);
+    json_put_text(json, "message", err->message);
     json_object_end(json);
-    enum MHD_Result queued =
-        request_answer(request, status, "application/json", json_result(json));
+    json_object_end(json);
+    bool done = buf_append_slice(out, json_result(json));
     json_free(json);
+    return done;
+}
+
+enum MHD_Result request_refuse(struct request *request, unsigned status,
+                               const struct err *err)
+{
+    struct buf body = {0};
+    enum MHD_Result queued = MHD_NO;
+    if (request_append_error(&body, err)) {
+        queued = request_answer(request, status, "application/json", buf_slice(&body));
+    }
+    buf_free(&body);
     return queued;
 }

@@ -40,19 +40,28 @@ static int bind_and_listen(int fd, const struct sockaddr *address, socklen_t len
     return bind(fd, address, len) || listen(fd, BACKLOG) ? errno : 0;
 }
 
-static uint16_t port_of(int fd)
+/* What the socket is bound to. */
+static void examine(int fd, uint16_t *out_port, bool *out_loopback)
 {
     union {
         struct sockaddr any;
-        struct sockaddr_in v4;
-        struct sockaddr_in6 v6;
-    } address = {.v6 = {0}};
+        struct sockaddr_in four;
+        struct sockaddr_in6 six;
+        struct sockaddr_storage room;
+    } address = {0};
     socklen_t len = sizeof address;
+    *out_port = 0;
+    *out_loopback = false;
     if (getsockname(fd, &address.any, &len)) {
-        return 0;
+        return;
     }
-    bool is_v6 = address.any.sa_family == AF_INET6;
-    return ntohs(is_v6 ? address.v6.sin6_port : address.v4.sin_port);
+    if (address.any.sa_family == AF_INET6) {
+        *out_port = ntohs(address.six.sin6_port);
+        *out_loopback = IN6_IS_ADDR_LOOPBACK(&address.six.sin6_addr);
+    } else if (address.any.sa_family == AF_INET) {
+        *out_port = ntohs(address.four.sin_port);
+        *out_loopback = ntohl(address.four.sin_addr.s_addr) >> 24 == 127;
+    }
 }
 
 static int open_first(const struct addrinfo *found, int *out_fd)
@@ -76,7 +85,8 @@ static int open_first(const struct addrinfo *found, int *out_fd)
     return sys;
 }
 
-int http_listen_tcp(const char *address, int *out_fd, uint16_t *out_port, struct err *err)
+int http_listen_tcp(const char *address, int *out_fd, uint16_t *out_port,
+                    bool *out_loopback, struct err *err)
 {
     char host[HOST_MAX];
     const char *port;
@@ -98,7 +108,7 @@ int http_listen_tcp(const char *address, int *out_fd, uint16_t *out_port, struct
     if (sys) {
         return err_set_errno(err, ERR_CONFIG, sys, "intake.listen '%s'", address);
     }
-    *out_port = port_of(*out_fd);
+    examine(*out_fd, out_port, out_loopback);
     return ERR_OK;
 }
 

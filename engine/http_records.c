@@ -1,11 +1,13 @@
 /* engine/http_records.c
  *
  * The connection is suspended before the batch goes to the journal, since `done` may come
- * at once. It is resumed when the batch is durable or refused, or, with ?wait=applied,
- * when all its entries are applied or time is up. A client that has gone meanwhile is
- * noticed only then: the batch lands all the same.
+ * at once, and resumed when the batch is durable or refused. With ?wait=applied it is
+ * suspended a second time, by its own thread and not by the journal's writer, until all
+ * entries are applied or time is up. A client that has gone meanwhile is noticed only
+ * then: the batch lands all the same.
  */
 #include "engine/http_records.h"
+#include "engine/batches.h"
 #include "engine/gzip.h"
 
 #include <stdlib.h>
@@ -33,32 +35,29 @@ static unsigned status_of(const struct err *err)
     return MHD_HTTP_SERVICE_UNAVAILABLE;
 }
 
-static const char *header(const struct request *request, const char *name)
-{
-    return MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, name);
-}
-
-static const char *argument(const struct request *request, const char *name)
-{
-    return MHD_lookup_connection_value(request->connection, MHD_GET_ARGUMENT_KIND, name);
-}
-
 /* Replaces a packed body by its inflated text. */
 static int inflate_body(struct request *request, struct err *err)
 {
-    const char *encoding = header(request, MHD_HTTP_HEADER_CONTENT_ENCODING);
+    const char *encoding = request_header(request, MHD_HTTP_HEADER_CONTENT_ENCODING);
     if (!encoding || strcasecmp(encoding, "identity") == 0) {
         return ERR_OK;
     }
     struct buf text = {.max = engine_config(request->http->engine)->intake.body_max};
     int code = gzip_inflate(buf_slice(&request->body), &text, err);
-    if (code != ERR_OK) {
-        buf_free(&text);
-        return code;
-    }
     buf_free(&request->body);
     request->body = text;
-    return ERR_OK;
+    if (code == ERR_TOO_LARGE) {
+        return err_set(err, code, 0,
+                       "the body is larger than intake.max_body (%zu bytes) when it is "
+                       "inflated; send it in parts",
+                       text.max);
+    }
+    if (code == ERR_OK && !request_hold(request, text.capacity)) {
+        return err_set(err, ERR_RESOURCE, 0,
+                       "all bodies in hand take intake.max_bodies already; send it again "
+                       "later");
+    }
+    return code;
 }
 
 static int check_key(struct slice key, struct err *err)
@@ -78,8 +77,8 @@ static int check_key(struct slice key, struct err *err)
 /* wait=applied and timeout=S. */
 static int read_wait(struct request *request, struct err *err)
 {
-    const char *wait = argument(request, "wait");
-    const char *timeout = argument(request, "timeout");
+    const char *wait = request_argument(request, "wait");
+    const char *timeout = request_argument(request, "timeout");
     long seconds = WAIT_S_DEFAULT;
     request->applied = -1;
     if (!wait) {
@@ -101,10 +100,13 @@ static int read_wait(struct request *request, struct err *err)
     return ERR_OK;
 }
 
-static int prepare(struct request *request, struct err *err)
+/* A batch that is known by its key needs no second look. ERR_OK: request->batch is its
+ * first answer, if it holds one, or is ready to be submitted. */
+static int prepare(struct request *request, bool *out_known, struct err *err)
 {
     struct engine *engine = request->http->engine;
-    const char *key = header(request, "Idempotency-Key");
+    const struct intake_rules *rules = engine_intake_rules(engine);
+    const char *key = request_header(request, "Idempotency-Key");
     uint8_t scope[2 * DIGEST_BODY_LEN];
     memcpy(scope, request->scope, DIGEST_BODY_LEN);
     digest_body(slice_text(request->path), scope + DIGEST_BODY_LEN);
@@ -114,65 +116,106 @@ static int prepare(struct request *request, struct err *err)
         .idempotency_key = slice_text(key ? key : ""),
         .scope = slice_of(scope, sizeof scope),
     };
-    if (key && key[0] == '\0') {
-        return err_set(err, ERR_INVALID, 0, "Idempotency-Key is empty");
-    }
-    int code = check_key(source.idempotency_key, err);
+    int code = key ? check_key(source.idempotency_key, err) : ERR_OK;
     code = code ? code : read_wait(request, err);
     code = code ? code : inflate_body(request, err);
+    if (code != ERR_OK) {
+        return code;
+    }
     source.body = buf_slice(&request->body);
-    return code ? code
-                : intake_prepare(engine_intake_rules(engine), &source, &request->batch,
-                                 err);
+    code = intake_recall(rules, &source, engine_journal(engine), &request->batch, err);
+    *out_known = code == ERR_OK;
+    return code == ERR_NOT_FOUND ? intake_prepare(rules, &source, &request->batch, err)
+                                 : code;
 }
 
-static void resume(struct request *request)
+static void on_durable(struct intake_batch *batch, void *context)
 {
-    /* after this the request may be gone */
-    struct http *http = request->http;
-    MHD_resume_connection(request->connection);
-    atomic_fetch_sub(&http->waiting, 1);
+    (void)batch;
+    request_resume(context);
 }
 
 static void on_applied(void *context, bool applied)
 {
     struct request *request = context;
     request->applied = applied;
-    resume(request);
-}
-
-static void on_durable(struct intake_batch *batch, void *context)
-{
-    struct request *request = context;
-    const struct intake_result *result = intake_batch_result(batch);
-    struct engine_wait wait = {.entries = result->entries,
-                               .count = result->entry_count,
-                               .deadline_us = request->applied_deadline_us,
-                               .done = on_applied,
-                               .context = request};
-    bool asked =
-        request->applied_deadline_us && result->err.code == ERR_OK && !result->replayed;
-    if (!asked || engine_when_applied(request->http->engine, &wait, NULL) != ERR_OK) {
-        resume(request);
-    }
+    request_resume(request);
 }
 
 enum MHD_Result http_records_run(struct request *request)
 {
     struct err err = {0};
-    int code = prepare(request, &err);
+    bool known = false;
+    int code = prepare(request, &known, &err);
     if (code != ERR_OK) {
         return request_refuse(request, status_of(&err), &err);
     }
-    request->state = REQUEST_WAITING;
-    atomic_fetch_add(&request->http->waiting, 1);
-    MHD_suspend_connection(request->connection);
+    if (known) {
+        return http_records_committed(request);
+    }
+    request_suspend(request, REQUEST_COMMITTING);
     intake_submit(request->batch, engine_journal(request->http->engine), on_durable,
                   request);
     return MHD_YES;
 }
 
-enum MHD_Result http_records_finish(struct request *request)
+/* False: nobody will call on_applied; request->applied says how it is. */
+static bool wait_for_entries(struct request *request, const struct batch *batch)
+{
+    struct intake_entry *entries = calloc(batch->pending_count, sizeof *entries);
+    if (!entries) {
+        return false;
+    }
+    for (size_t i = 0; i < batch->pending_count; i++) {
+        const struct batch_entry *pending = &batch->pending[i];
+        const struct stream *stream = config_stream(engine_config(request->http->engine),
+                                                    slice_text(pending->stream));
+        if (!stream) { /* not configured any more: it won't be applied soon */
+            free(entries);
+            return false;
+        }
+        entries[i] = pending->entry;
+        entries[i].stream = stream->name; /* outlives the wait */
+    }
+    struct engine_wait wait = {.entries = entries,
+                               .count = batch->pending_count,
+                               .deadline_us = request->applied_deadline_us,
+                               .done = on_applied,
+                               .context = request};
+    request_suspend(request, REQUEST_APPLYING);
+    if (engine_when_applied(request->http->engine, &wait, NULL) != ERR_OK) {
+        request_resume(request); /* too many wait: it is durable, and that is said */
+    }
+    free(entries);
+    return true;
+}
+
+static bool wait_until_applied(struct request *request)
+{
+    struct batch batch;
+    struct err err = {0};
+    uint64_t seq = intake_batch_result(request->batch)->seq;
+    if (batch_read(engine_journal(request->http->engine), seq, &batch, &err) != ERR_OK) {
+        return false;
+    }
+    request->applied = batch.pending_count == 0;
+    bool waits = batch.pending_count > 0 && !atomic_load(&request->http->stopping) &&
+                 wait_for_entries(request, &batch);
+    batch_free(&batch);
+    return waits;
+}
+
+enum MHD_Result http_records_committed(struct request *request)
+{
+    bool asked = request->applied_deadline_us != 0 &&
+                 intake_batch_result(request->batch)->err.code == ERR_OK;
+    if (asked && wait_until_applied(request)) {
+        return MHD_YES;
+    }
+    return http_records_answer(request);
+}
+
+enum MHD_Result http_records_answer(struct request *request)
 {
     const struct intake_result *result = intake_batch_result(request->batch);
     if (result->err.code != ERR_OK) {

@@ -7,7 +7,10 @@
 /* The body is whole: inflate, parse, suspend, submit. */
 enum MHD_Result http_records_run(struct request *request);
 
-/* The batch is durable or refused, and applied if that was asked for. */
-enum MHD_Result http_records_finish(struct request *request);
+/* The batch is durable or refused: answer, or wait for it to be applied. */
+enum MHD_Result http_records_committed(struct request *request);
+
+/* It is applied, or time is up. */
+enum MHD_Result http_records_answer(struct request *request);
 
 #endif

@@ -1,77 +1,118 @@
 /* engine/http_request.h: one request, from its headers to its answer. Private to http*.c.
  *
- *   HEADERS -> BODY -> WAITING -> ANSWERED      records
- *   HEADERS ---------------------> ANSWERED     everything else, and every refusal
+ *   BODY -> COMMITTING [-> APPLYING] -> ANSWERED    records
+ *   BODY -----------------------------> ANSWERED    everything else, and every refusal
  *
- * While WAITING the connection is suspended and holds no thread; whoever finishes the
- * wait (the journal's writer, a lane, the keeper) resumes it.
+ * While COMMITTING or APPLYING the connection is suspended and holds no thread; whoever
+ * finishes the wait (the journal's writer, a lane, the keeper) resumes it. A refusal
+ * waits in `refused` until a small body is read, so that the client, which is still
+ * writing, gets to read it; a large one is cut off.
  */
 #ifndef HOLDFAST_ENGINE_HTTP_REQUEST_H
 #define HOLDFAST_ENGINE_HTTP_REQUEST_H
 
 #include "engine/http.h"
+#include "engine/http_connections.h"
 #include "engine/tokens.h"
 
 #include <microhttpd.h>
 #include <stdatomic.h>
 
+enum { HTTP_STATUS_MAX = 600 };
+
+/* One of the two ways in. */
+struct door {
+    struct http *http;
+    struct MHD_Daemon *daemon;
+    bool control;
+    bool plain; /* no TLS */
+};
+
 struct http {
     struct engine *engine;
-    struct MHD_Daemon *tcp;
-    struct MHD_Daemon *control;
+    struct door tcp;
+    struct door control;
     struct tokens *tokens; /* NULL: none are needed */
+    struct connections *connections;
     uint16_t port;
     char *control_path;
     atomic_uint_fast64_t body_bytes; /* of all bodies in hand */
-    atomic_uint_fast64_t waiting;    /* requests suspended */
+    atomic_uint_fast64_t active;     /* requests begun and not completed */
+    atomic_uint_fast64_t suspended;
+    atomic_uint_fast64_t answered[HTTP_STATUS_MAX]; /* by status */
     atomic_bool stopping;
 };
 
-enum request_state { REQUEST_HEADERS, REQUEST_BODY, REQUEST_WAITING, REQUEST_ANSWERED };
+enum request_state {
+    REQUEST_BODY,
+    REQUEST_COMMITTING,
+    REQUEST_APPLYING,
+    REQUEST_ANSWERED
+};
 
 struct route;
 
 struct request {
     struct http *http;
     struct MHD_Connection *connection;
-    bool control; /* came over the control socket */
-    bool head;    /* HEAD: the answer without its body */
+    struct connection *watched; /* its entry in http->connections */
+    bool control;               /* came over the control socket */
     enum request_state state;
-    int64_t begun_us;
     const struct route *route;
-    struct slice tail; /* of the path: the stream, the seq; points into `path` */
+    const char *allow;   /* for 405 */
+    struct slice tail;   /* of the path: the stream, the seq; points into `path` */
     char path[256];
     uint8_t scope[DIGEST_BODY_LEN]; /* of the token */
 
     struct buf body;
-    uint64_t body_counted; /* of http->body_bytes */
-    struct err refused;    /* why the body isn't taken; answered at its end */
-    int refused_status;
+    uint64_t body_counted;   /* of http->body_bytes */
+    uint64_t discarded;      /* bytes read and not kept */
+    unsigned refused_status; /* 0: not refused */
+    struct err refused;
 
     struct intake_batch *batch;
     int64_t applied_deadline_us; /* 0: not asked to wait */
     int applied;                 /* -1: not asked for */
 };
 
-/* An answer of DESIGN's table. `body` may be NULL. The second closes over an error: its
- * name and its sentence. */
+/* The request's life, as libmicrohttpd tells it; `context` is a struct door. */
+enum MHD_Result request_handle(void *context, struct MHD_Connection *connection,
+                               const char *url, const char *method, const char *version,
+                               const char *upload, size_t *upload_len,
+                               void **request_context);
+void request_completed(void *context, struct MHD_Connection *connection,
+                       void **request_context, enum MHD_RequestTerminationCode why);
+
+/* An answer of DESIGN's table. The second closes over an error: its name and its
+ * sentence. */
 enum MHD_Result request_answer(struct request *request, unsigned status,
                                const char *content_type, struct slice body);
 enum MHD_Result request_refuse(struct request *request, unsigned status,
                                const struct err *err);
 
-/* Finds the route and checks method, token and announced size. 0, or the status that the
- * request is refused with. `allow` gets the methods for 405. */
+/* {"error":{"code":...,"message":...}}; false when memory is out. */
+bool request_append_error(struct buf *out, const struct err *err);
+
+/* Counts bytes that the request holds beside those counted before; false where all
+ * requests together hold too many then. */
+bool request_hold(struct request *request, uint64_t bytes);
+
+/* Suspends the connection; and resumes it, after which the request may be gone. */
+void request_suspend(struct request *request, enum request_state state);
+void request_resume(struct request *request);
+
+const char *request_header(const struct request *request, const char *name);
+const char *request_argument(const struct request *request, const char *name);
+
+/* Finds the route and checks method, token and stream. 0, or the status that the request
+ * is refused with. */
 unsigned request_route(struct request *request, const char *method, const char *url,
-                       const char **out_allow, struct err *err);
+                       struct err *err);
 
 /* True where the request is one that carries records. */
 bool request_takes_body(const struct request *request);
 
-/* What to do when headers and body are there. */
+/* What to do when headers and body are there, and again when it was resumed. */
 enum MHD_Result request_run(struct request *request);
-
-/* The second time: after the connection was resumed. */
-enum MHD_Result request_finish(struct request *request);
 
 #endif

@@ -1,4 +1,5 @@
 /* engine/http_routes.c: the table of requests, and the small ones. */
+#include "engine/batches.h"
 #include "engine/http_records.h"
 #include "engine/json.h"
 #include "engine/page.h"
@@ -19,7 +20,6 @@ struct route {
     const char *suffix; /* behind the tail; NULL: none */
     enum access access;
     enum MHD_Result (*run)(struct request *request);
-    enum MHD_Result (*finish)(struct request *request); /* NULL: run answers at once */
 };
 
 /* ---- Small requests
@@ -80,10 +80,37 @@ static enum MHD_Result get_status(struct request *request)
     return answer_text(request, "application/json", engine_status_json);
 }
 
+/* Answers by status, since start. */
+static void put_answered(struct http *http, struct buf *out)
+{
+    buf_append_text(out,
+                    "# HELP holdfast_http_requests_total HTTP requests answered since "
+                    "start, by status.\n"
+                    "# TYPE holdfast_http_requests_total counter\n");
+    for (unsigned status = 0; status < HTTP_STATUS_MAX; status++) {
+        uint64_t count = atomic_load(&http->answered[status]);
+        if (count) {
+            buf_printf(out, "holdfast_http_requests_total{code=\"%u\"} %llu\n", status,
+                       (unsigned long long)count);
+        }
+    }
+}
+
 static enum MHD_Result get_metrics(struct request *request)
 {
-    return answer_text(request, "text/plain; version=0.0.4; charset=utf-8",
-                       engine_metrics);
+    struct buf text = {0};
+    struct err err = {0};
+    enum MHD_Result queued = MHD_NO;
+    put_answered(request->http, &text);
+    if (engine_metrics(request->http->engine, &text, &err) == ERR_OK) {
+        queued =
+            request_answer(request, MHD_HTTP_OK,
+                           "text/plain; version=0.0.4; charset=utf-8", buf_slice(&text));
+    } else {
+        queued = request_refuse(request, MHD_HTTP_SERVICE_UNAVAILABLE, &err);
+    }
+    buf_free(&text);
+    return queued;
 }
 
 static enum MHD_Result get_page(struct request *request)
@@ -91,70 +118,35 @@ static enum MHD_Result get_page(struct request *request)
     return answer_text(request, "text/html; charset=utf-8", page_make);
 }
 
-/* ---- Batches
- * ----------------------------------------------------------------------------- */
+/* ---- Batches ----------------------------------------------------------------------- */
 
-struct batch_state {
-    uint64_t seq; /* its first */
-    uint32_t entries;
-    uint64_t records;
-    uint32_t applied_entries;
-};
-
-static bool is_applied(struct journal *journal, const struct journal_entry *entry)
+static bool parse_number(struct slice text, uint64_t max, uint64_t *out)
 {
-    struct journal_lane lane;
-    return journal_lane_get(journal, entry->stream, entry->lane, &lane, NULL) == ERR_OK &&
-           lane.done.seq >= entry->seq;
+    uint64_t number = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned digit = (unsigned)(text.data[i] - '0');
+        if (digit > 9 || number > (max - digit) / 10) {
+            return false;
+        }
+        number = number * 10 + digit;
+    }
+    *out = number;
+    return text.len > 0;
 }
 
-static int read_batch(struct journal *journal, uint64_t seq, struct batch_state *out,
-                      struct err *err)
+static enum MHD_Result answer_batch(struct request *request, const struct batch *batch)
 {
-    struct journal_entries entries;
-    int code = journal_read_entry(journal, seq, &entries, err);
-    if (code != ERR_OK) {
-        return code;
-    }
-    *out = (struct batch_state){.seq = entries.items[0].batch_seq,
-                                .entries = entries.items[0].batch_entries};
-    journal_entries_free(&entries);
-    for (uint32_t i = 0; i < out->entries; i++) {
-        code = journal_read_entry(journal, out->seq + i, &entries, err);
-        if (code == ERR_NOT_FOUND) {
-            out->applied_entries++; /* expired: it was applied before */
-            continue;
-        }
-        if (code != ERR_OK) {
-            return code;
-        }
-        out->records += entries.items[0].records;
-        out->applied_entries += is_applied(journal, &entries.items[0]);
-        journal_entries_free(&entries);
-    }
-    return ERR_OK;
-}
-
-/* An entry that is not there: applied and expired, or never made. */
-static enum MHD_Result answer_absent(struct request *request, uint64_t seq)
-{
-    struct journal_stat stat = {0};
-    struct err err = {0};
-    bool gone =
-        journal_stat(engine_journal(request->http->engine), &stat, &err) == ERR_OK &&
-        seq > 0 && seq < stat.next_seq;
-    if (!gone) {
-        err_set(&err, ERR_NOT_FOUND, 0, "no batch has this seq: its state is unknown");
-        return request_refuse(request, MHD_HTTP_NOT_FOUND, &err);
-    }
     struct json_writer *json = json_new();
     if (!json) {
         return MHD_NO;
     }
     json_object(json);
-    json_put_unsigned(json, "seq", seq);
-    json_put_text(json, "state", "applied");
-    json_put_bool(json, "retained", false);
+    json_put_unsigned(json, "seq", batch->seq);
+    json_put_text(json, "state", batch->pending_count ? "journaled" : "applied");
+    json_put_unsigned(json, "records", batch->records);
+    json_put_unsigned(json, "dead_letters", batch->dead_letters);
+    json_put_unsigned(json, "entries", batch->entry_count);
+    json_put_unsigned(json, "applied_entries", batch->applied);
     json_object_end(json);
     return answer_json(request, json);
 }
@@ -162,35 +154,22 @@ static enum MHD_Result answer_absent(struct request *request, uint64_t seq)
 static enum MHD_Result get_batch(struct request *request)
 {
     struct err err = {0};
-    char digits[24] = "";
-    char *end;
-    if (request->tail.len < sizeof digits) {
-        memcpy(digits, request->tail.data, request->tail.len);
-    }
-    uint64_t seq = strtoull(digits, &end, 10);
-    if (*end || end == digits || digits[0] == '-' || digits[0] == '+') {
+    struct batch batch;
+    uint64_t seq;
+    if (!parse_number(request->tail, UINT64_MAX, &seq)) {
         err_set(&err, ERR_INVALID, 0, "a batch is named by its seq, a number");
         return request_refuse(request, MHD_HTTP_BAD_REQUEST, &err);
     }
-    struct batch_state state;
-    int code = read_batch(engine_journal(request->http->engine), seq, &state, &err);
-    if (code == ERR_NOT_FOUND) {
-        return answer_absent(request, seq);
+    int code = batch_read(engine_journal(request->http->engine), seq, &batch, &err);
+    if (code != ERR_OK) {
+        return request_refuse(request,
+                              code == ERR_NOT_FOUND ? MHD_HTTP_NOT_FOUND
+                                                    : MHD_HTTP_SERVICE_UNAVAILABLE,
+                              &err);
     }
-    struct json_writer *json = code == ERR_OK ? json_new() : NULL;
-    if (!json) {
-        return request_refuse(request, MHD_HTTP_SERVICE_UNAVAILABLE, &err);
-    }
-    json_object(json);
-    json_put_unsigned(json, "seq", state.seq);
-    json_put_text(json, "state",
-                  state.applied_entries == state.entries ? "applied" : "journaled");
-    json_put_bool(json, "retained", true);
-    json_put_unsigned(json, "records", state.records);
-    json_put_unsigned(json, "entries", state.entries);
-    json_put_unsigned(json, "applied_entries", state.applied_entries);
-    json_object_end(json);
-    return answer_json(request, json);
+    enum MHD_Result queued = answer_batch(request, &batch);
+    batch_free(&batch);
+    return queued;
 }
 
 /* ---- Control
@@ -218,17 +197,15 @@ static enum MHD_Result post_resume(struct request *request)
 static enum MHD_Result post_accept(struct request *request)
 {
     struct err err = {0};
-    const char *stream =
-        MHD_lookup_connection_value(request->connection, MHD_GET_ARGUMENT_KIND, "stream");
-    const char *lane =
-        MHD_lookup_connection_value(request->connection, MHD_GET_ARGUMENT_KIND, "lane");
-    if (!stream) {
-        err_set(&err, ERR_INVALID, 0, "stream is missing");
+    const char *stream = request_argument(request, "stream");
+    const char *lane = request_argument(request, "lane");
+    uint64_t number = 0;
+    if (!stream || (lane && !parse_number(slice_text(lane), UINT32_MAX, &number))) {
+        err_set(&err, ERR_INVALID, 0, "name the lane as ?stream=NAME&lane=NUMBER");
         return request_refuse(request, MHD_HTTP_BAD_REQUEST, &err);
     }
-    uint32_t number = lane ? (uint32_t)strtoul(lane, NULL, 10) : 0;
-    if (replay_accept_dead(engine_replay(request->http->engine), stream, number, &err) !=
-        ERR_OK) {
+    if (replay_accept_dead(engine_replay(request->http->engine), stream, (uint32_t)number,
+                           &err) != ERR_OK) {
         return request_refuse(request, MHD_HTTP_NOT_FOUND, &err);
     }
     return answer_ok(request);
@@ -238,19 +215,18 @@ static enum MHD_Result post_accept(struct request *request)
  * --------------------------------------------------------------------------- */
 
 static const struct route routes[] = {
-    {"POST", "/v1/streams/", "/records", ACCESS_TOKEN, http_records_run,
-     http_records_finish},
-    {"POST", "/v1/records", NULL, ACCESS_TOKEN, http_records_run, http_records_finish},
-    {"GET", "/v1/batches/", NULL, ACCESS_TOKEN, get_batch, NULL},
-    {"GET", "/v1/status", NULL, ACCESS_TOKEN, get_status, NULL},
-    {"GET", "/metrics", NULL, ACCESS_TOKEN, get_metrics, NULL},
-    {"GET", "/healthz", NULL, ACCESS_OPEN, answer_ok, NULL},
-    {"GET", "/readyz", NULL, ACCESS_OPEN, get_ready, NULL},
-    {"GET", "/version", NULL, ACCESS_OPEN, get_version, NULL},
-    {"GET", "/", "", ACCESS_TOKEN, get_page, NULL},
-    {"POST", "/control/pause", NULL, ACCESS_CONTROL, post_pause, NULL},
-    {"POST", "/control/resume", NULL, ACCESS_CONTROL, post_resume, NULL},
-    {"POST", "/control/deadletter/accept", NULL, ACCESS_CONTROL, post_accept, NULL},
+    {"POST", "/v1/streams/", "/records", ACCESS_TOKEN, http_records_run},
+    {"POST", "/v1/records", NULL, ACCESS_TOKEN, http_records_run},
+    {"GET", "/v1/batches/", NULL, ACCESS_TOKEN, get_batch},
+    {"GET", "/v1/status", NULL, ACCESS_TOKEN, get_status},
+    {"GET", "/metrics", NULL, ACCESS_TOKEN, get_metrics},
+    {"GET", "/healthz", NULL, ACCESS_OPEN, answer_ok},
+    {"GET", "/readyz", NULL, ACCESS_OPEN, get_ready},
+    {"GET", "/version", NULL, ACCESS_OPEN, get_version},
+    {"GET", "/", "", ACCESS_TOKEN, get_page},
+    {"POST", "/control/pause", NULL, ACCESS_CONTROL, post_pause},
+    {"POST", "/control/resume", NULL, ACCESS_CONTROL, post_resume},
+    {"POST", "/control/deadletter/accept", NULL, ACCESS_CONTROL, post_accept},
 };
 
 static bool matches(const struct route *route, struct slice path, struct slice *out_tail)
@@ -283,8 +259,7 @@ static unsigned check_token(struct request *request, struct err *err)
     if (request->control || !tokens || request->route->access == ACCESS_OPEN) {
         return 0;
     }
-    const char *value = MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND,
-                                                    MHD_HTTP_HEADER_AUTHORIZATION);
+    const char *value = request_header(request, MHD_HTTP_HEADER_AUTHORIZATION);
     bool bearer = value && strncasecmp(value, scheme, sizeof scheme - 1) == 0;
     struct slice token = slice_trim(slice_text(bearer ? value + sizeof scheme - 1 : ""));
     if (!tokens_check(tokens, token, request->scope) || !bearer) {
@@ -309,14 +284,12 @@ static unsigned check_stream(const struct request *request, struct err *err)
 }
 
 unsigned request_route(struct request *request, const char *method, const char *url,
-                       const char **out_allow, struct err *err)
+                       struct err *err)
 {
-    *out_allow = NULL;
     size_t len = strlen(url);
     if (len < sizeof request->path) {
         memcpy(request->path, url, len + 1);
     }
-    request->head = strcmp(method, "HEAD") == 0;
     for (size_t i = 0; i < sizeof routes / sizeof routes[0]; i++) {
         const struct route *route = &routes[i];
         struct slice tail;
@@ -325,34 +298,41 @@ unsigned request_route(struct request *request, const char *method, const char *
             continue;
         }
         if (!method_fits(route, method)) {
-            *out_allow = route->method;
+            request->allow = strcmp(route->method, "GET") == 0 ? "GET, HEAD" : "POST";
             continue;
         }
+        request->allow = NULL;
         request->route = route;
         request->tail = tail;
         unsigned status = check_token(request, err);
         return status ? status : check_stream(request, err);
     }
-    if (*out_allow) {
-        err_set(err, ERR_INVALID, 0, "%.200s takes %s", request->path, *out_allow);
+    if (request->allow) {
+        err_set(err, ERR_INVALID, 0, "%.200s takes %s only", request->path,
+                request->allow);
         return MHD_HTTP_METHOD_NOT_ALLOWED;
     }
     err_set(err, ERR_NOT_FOUND, 0,
-            "there is nothing at this path; see the README's table");
+            "there is nothing at this path; records go to /v1/streams/STREAM/records");
     return MHD_HTTP_NOT_FOUND;
 }
 
 bool request_takes_body(const struct request *request)
 {
-    return request->route->finish != NULL;
+    return request->route->run == http_records_run;
 }
 
 enum MHD_Result request_run(struct request *request)
 {
-    return request->route->run(request);
-}
-
-enum MHD_Result request_finish(struct request *request)
-{
-    return request->route->finish(request);
+    switch (request->state) {
+    case REQUEST_BODY:
+        return request->route->run(request);
+    case REQUEST_COMMITTING:
+        return http_records_committed(request);
+    case REQUEST_APPLYING:
+        return http_records_answer(request);
+    case REQUEST_ANSWERED:
+        break;
+    }
+    return MHD_YES;
 }
