@@ -19,9 +19,10 @@ case ${1-} in
     ;;
 esac
 
+# shellcheck source=packaging/dependencies.sh
 . packaging/dependencies.sh
 # Criterion: the driver lies beside the tests, and their build asks for it.
-# shellcheck disable=SC2086 # lists of names, split on purpose
+# shellcheck disable=SC2086,SC2154 # lists of names, split on purpose
 dependencies_install $dependencies_build $dependencies_database libcriterion-dev
 
 build_log=build/run-build.log

@@ -284,25 +284,21 @@ static int feed(struct job *job, struct err *err)
 
 /* ---- Comparing --------------------------------------------------------------------- */
 
-/* A send without key whose answer was lost is sent again: where both were taken, both
- * were sent, and the second makes duplicates. */
-static uint64_t resends_taken(const struct oracle_report *report)
-{
-    return report->accepted - report->told;
-}
-
 static void print_json(const struct job *job, const struct oracle_report *report,
                        int64_t pending)
 {
+    /* A send without key whose answer was lost is sent again: where both were taken, both
+     * were sent, and the second makes duplicates. */
+    uint64_t sent = report->sent + report->accepted - report->told;
     printf("{\"sent\":%llu,\"accepted\":%llu,\"events\":%llu,\"duplicates\":%llu,"
            "\"conflicts\":%llu,\"dead_lettered\":%llu,\"pending\":%lld,\"lost\":%llu,"
            "\"entities\":%llu,\"entities_without_events\":%llu,"
            "\"count_mismatches\":%llu,\"crashes\":%u}\n",
-           (unsigned long long)(report->sent + resends_taken(report)),
-           (unsigned long long)report->accepted, (unsigned long long)report->events,
-           (unsigned long long)report->duplicates, (unsigned long long)report->conflicts,
-           (unsigned long long)report->dead, (long long)pending,
-           (unsigned long long)report->lost, (unsigned long long)report->entities,
+           (unsigned long long)sent, (unsigned long long)report->accepted,
+           (unsigned long long)report->events, (unsigned long long)report->duplicates,
+           (unsigned long long)report->conflicts, (unsigned long long)report->dead,
+           (long long)pending, (unsigned long long)report->lost,
+           (unsigned long long)report->entities,
            (unsigned long long)report->entities_without_events,
            (unsigned long long)report->count_mismatches, job->crashes);
     (void)fflush(stdout);
