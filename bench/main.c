@@ -1,0 +1,130 @@
+/* holdfast-bench: runs the parts of the harness and writes what they measured.
+ * bench/run.sh is the way to call it. */
+#include "bench/bench.h"
+
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct {
+    const char *name;
+    int (*run)(struct bench *bench, struct err *err);
+} parts[] = {
+    {"journal", bench_journal},
+};
+
+struct arguments {
+    struct bench bench;
+    const char *wanted; /* comma-separated names; NULL: all */
+    const char *json_path;
+    bool json_line;
+};
+
+static const struct option options[] = {
+    {"directory", required_argument, NULL, 'd'},
+    {"engine", required_argument, NULL, 'e'},
+    {"parts", required_argument, NULL, 'p'},
+    {"seed", required_argument, NULL, 's'},
+    {"repetitions", required_argument, NULL, 'r'},
+    {"quick", no_argument, NULL, 'q'},
+    {"json", no_argument, NULL, 'j'},
+    {"json-file", required_argument, NULL, 'f'},
+    {"help", no_argument, NULL, 'h'},
+    {0},
+};
+
+static const char usage[] =
+    "usage: holdfast-bench --directory DIR --engine PATH [--parts journal,...] "
+    "[--quick]\n"
+    "                      [--repetitions N] [--seed N] [--json] [--json-file FILE]\n";
+
+static bool read_arguments(int argc, char **argv, struct arguments *out)
+{
+    int option;
+    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        switch (option) {
+        case 'd':
+            out->bench.directory = optarg;
+            break;
+        case 'e':
+            out->bench.engine = optarg;
+            break;
+        case 'p':
+            out->wanted = optarg;
+            break;
+        case 's':
+            out->bench.seed = strtoull(optarg, NULL, 10);
+            break;
+        case 'r':
+            out->bench.repetitions = (uint32_t)strtoul(optarg, NULL, 10);
+            break;
+        case 'q':
+            out->bench.quick = true;
+            break;
+        case 'j':
+            out->json_line = true;
+            break;
+        case 'f':
+            out->json_path = optarg;
+            break;
+        default:
+            return false;
+        }
+    }
+    return out->bench.directory && out->bench.engine && out->bench.repetitions > 0 &&
+           optind == argc;
+}
+
+static bool is_wanted(const char *wanted, const char *name)
+{
+    if (!wanted) {
+        return true;
+    }
+    size_t len = strlen(name);
+    for (const char *at = wanted; (at = strstr(at, name)); at += len) {
+        bool begins = at == wanted || at[-1] == ',';
+        if (begins && (at[len] == ',' || at[len] == '\0')) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int run_parts(struct arguments *arguments, struct err *err)
+{
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        if (!is_wanted(arguments->wanted, parts[i].name)) {
+            continue;
+        }
+        fprintf(stderr, "== %s\n", parts[i].name);
+        if (parts[i].run(&arguments->bench, err) != ERR_OK) {
+            return err_wrap(err, "%s", parts[i].name);
+        }
+    }
+    return ERR_OK;
+}
+
+int main(int argc, char **argv)
+{
+    static struct report report = {.exact = true};
+    struct arguments arguments = {
+        .bench = {.seed = 1, .repetitions = 5, .report = &report}};
+    if (!read_arguments(argc, argv, &arguments)) {
+        fputs(usage, stderr);
+        return 64;
+    }
+    struct err err = {0};
+    int code = run_parts(&arguments, &err);
+    if (code == ERR_OK && arguments.json_path) {
+        code = report_write_json(&report, arguments.json_path, &err);
+    }
+    report_print(&report, stderr);
+    if (code != ERR_OK) {
+        fprintf(stderr, "holdfast-bench: %s\n", err.message);
+        return 70;
+    }
+    if (arguments.json_line) {
+        report_print_summary(&report, stdout);
+    }
+    return report.exact ? 0 : 1;
+}
