@@ -1,5 +1,4 @@
-/* holdfast-bench: runs the parts of the harness and writes what they measured.
- * bench/run.sh is the way to call it. */
+/* holdfast-bench: runs the parts of the harness and writes what they measured. */
 #include "bench/bench.h"
 
 #include <getopt.h>
