@@ -90,6 +90,17 @@ static void cut(struct connection *connection)
     (void)shutdown(connection->fd, SHUT_RDWR); /* the library notices and closes */
 }
 
+/* Under the lock. */
+static void cut_late(struct connections *connections)
+{
+    int64_t now = now_us();
+    for (struct connection *it = connections->first; it; it = it->next) {
+        if (!it->cut && is_late(it, now)) {
+            cut(it);
+        }
+    }
+}
+
 static void *look(void *context)
 {
     struct connections *connections = context;
@@ -98,12 +109,7 @@ static void *look(void *context)
         int64_t until_us = now_us() + LOOK_EVERY_US;
         struct timespec until = {until_us / 1000000, until_us % 1000000 * 1000};
         pthread_cond_timedwait(&connections->changed, &connections->lock, &until);
-        int64_t now = now_us();
-        for (struct connection *it = connections->first; it; it = it->next) {
-            if (!it->cut && is_late(it, now)) {
-                cut(it);
-            }
-        }
+        cut_late(connections);
     }
     pthread_mutex_unlock(&connections->lock);
     return NULL;

@@ -62,7 +62,7 @@ static int inflate_body(struct request *request, struct err *err)
 
 static int check_key(struct slice key, struct err *err)
 {
-    bool valid = key.len <= KEY_MAX;
+    bool valid = key.len > 0 && key.len <= KEY_MAX;
     for (size_t i = 0; i < key.len && valid; i++) {
         valid = key.data[i] > ' ' && key.data[i] < 0x7f;
     }
