@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { TICK_US = 50000 };
+enum { TICK_US = 100000, RECHECK_US = 1000000 };
 
 struct engine {
     const struct config *config;
@@ -25,6 +25,7 @@ struct engine {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     bool stopping;
+    bool committed;         /* since the keeper looked last */
     struct replay *to_wake; /* replay, while it may be woken */
 };
 
@@ -85,6 +86,7 @@ static void on_commit(void *context)
 {
     struct engine *engine = context;
     pthread_mutex_lock(&engine->lock);
+    engine->committed = true;
     struct replay *replay = engine->to_wake;
     if (replay) {
         replay_wake(replay);
@@ -96,38 +98,78 @@ static void on_commit(void *context)
  * ------------------------------------------------------------------------------ */
 
 /* Entries of INTAKE_UNROUTED hold dead letters alone: there is nothing to apply. */
-static void settle_unrouted(struct engine *engine)
+static int settle_unrouted(struct engine *engine, struct err *err)
 {
     struct journal_lane lane;
     struct journal_entries entries;
-    if (journal_lane_get(engine->journal, INTAKE_UNROUTED, 0, &lane, NULL) != ERR_OK ||
-        lane.done.seq == lane.last_seq ||
-        journal_read_entry(engine->journal, lane.last_seq, &entries, NULL) != ERR_OK) {
-        return;
+    int code = journal_lane_get(engine->journal, INTAKE_UNROUTED, 0, &lane, err);
+    if (code != ERR_OK) {
+        return code == ERR_NOT_FOUND ? ERR_OK : code;
+    }
+    journal_confirm(engine->journal, INTAKE_UNROUTED, 0, true);
+    if (lane.done.seq == lane.last_seq) {
+        return ERR_OK;
+    }
+    code = journal_read_entry(engine->journal, lane.last_seq, &entries, err);
+    if (code != ERR_OK) {
+        return code;
     }
     struct journal_position done = {.seq = lane.last_seq};
     memcpy(done.sum, entries.items[0].sum, sizeof done.sum);
     journal_entries_free(&entries);
-    journal_confirm(engine->journal, INTAKE_UNROUTED, 0, true);
+    code = journal_mark_done(engine->journal, INTAKE_UNROUTED, 0, &done, err);
+    if (code == ERR_OK) {
+        waiters_applied(engine->waiters, INTAKE_UNROUTED, 0, done.seq);
+    }
+    return code;
+}
+
+/* A lane also moves when it finds in the ledger what it did not know, and tells nobody.
+ */
+static void recheck_waiters(struct engine *engine)
+{
+    struct journal_lane *lanes = NULL;
+    size_t count = 0;
     struct err err = {0};
-    if (journal_mark_done(engine->journal, INTAKE_UNROUTED, 0, &done, &err) != ERR_OK) {
-        log_error("unrouted_not_settled", L_CODE(&err), L_ERR(&err));
+    if (!waiters_any(engine->waiters) ||
+        journal_lanes(engine->journal, &lanes, &count, &err) != ERR_OK) {
         return;
     }
-    waiters_applied(engine->waiters, INTAKE_UNROUTED, 0, done.seq);
+    for (size_t i = 0; i < count; i++) {
+        waiters_applied(engine->waiters, lanes[i].stream, lanes[i].lane,
+                        lanes[i].done.seq);
+    }
+    free(lanes);
+}
+
+static void keep_once(struct engine *engine, bool committed, int64_t *recheck_us)
+{
+    struct err err = {0};
+    int64_t now_us = clock_steady_us(&clock_system);
+    waiters_expire(engine->waiters, now_us);
+    if (committed && settle_unrouted(engine, &err) != ERR_OK &&
+        journal_health(engine->journal, NULL) == ERR_OK) {
+        log_error("unrouted_not_settled", L_CODE(&err), L_ERR(&err));
+    }
+    if (now_us >= *recheck_us) {
+        *recheck_us = now_us + RECHECK_US;
+        recheck_waiters(engine);
+    }
 }
 
 static void *keep(void *context)
 {
     struct engine *engine = context;
+    int64_t recheck_us = 0;
     pthread_mutex_lock(&engine->lock);
     while (!engine->stopping) {
         int64_t until_us = clock_steady_us(&clock_system) + TICK_US;
         struct timespec until = {until_us / 1000000, until_us % 1000000 * 1000};
         pthread_cond_timedwait(&engine->changed, &engine->lock, &until);
+        bool committed = engine->committed;
+        engine->committed = false;
         pthread_mutex_unlock(&engine->lock);
-        waiters_expire(engine->waiters, clock_steady_us(&clock_system));
-        settle_unrouted(engine);
+        keep_once(engine, committed, &recheck_us);
         pthread_mutex_lock(&engine->lock);
     }
     pthread_mutex_unlock(&engine->lock);
@@ -217,6 +259,8 @@ int engine_open(const struct config *config, struct engine **out_engine, struct 
     pthread_condattr_destroy(&steady);
     int code = waiters_new(&engine->waiters, err);
     code = code ? code : journal_open(&config->journal, true, &engine->journal, err);
+    code =
+        code ? code : settle_unrouted(engine, err); /* or replay takes it for backlog */
     code = code ? code : start_replay(engine, err);
     code = code ? code : start_keeper(engine, err);
     if (code != ERR_OK) {
@@ -288,8 +332,9 @@ static void catch_up(struct engine *engine, const struct intake_entry *entries,
 {
     for (size_t i = 0; i < count; i++) {
         struct journal_lane lane;
+        struct err err = {0};
         if (journal_lane_get(engine->journal, entries[i].stream, entries[i].lane, &lane,
-                             NULL) == ERR_OK &&
+                             &err) == ERR_OK &&
             lane.done.seq >= entries[i].seq) {
             waiters_applied(engine->waiters, entries[i].stream, entries[i].lane,
                             lane.done.seq);

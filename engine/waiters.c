@@ -121,6 +121,14 @@ void waiters_applied(struct waiters *waiters, const char *stream, uint32_t lane,
     tell(due);
 }
 
+bool waiters_any(struct waiters *waiters)
+{
+    pthread_mutex_lock(&waiters->lock);
+    bool any = waiters->count > 0;
+    pthread_mutex_unlock(&waiters->lock);
+    return any;
+}
+
 void waiters_expire(struct waiters *waiters, int64_t now_us)
 {
     pthread_mutex_lock(&waiters->lock);

@@ -21,6 +21,8 @@ int waiters_add(struct waiters *waiters, const struct engine_wait *wait, struct 
 void waiters_applied(struct waiters *waiters, const char *stream, uint32_t lane,
                      uint64_t seq);
 
+bool waiters_any(struct waiters *waiters);
+
 /* Tells those whose time is up; INT64_MAX: everybody. */
 void waiters_expire(struct waiters *waiters, int64_t now_us);
 
