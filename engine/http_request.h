@@ -59,8 +59,8 @@ struct request {
     bool control;               /* came over the control socket */
     enum request_state state;
     const struct route *route;
-    const char *allow;   /* for 405 */
-    struct slice tail;   /* of the path: the stream, the seq; points into `path` */
+    const char *allow; /* for 405 */
+    struct slice tail; /* of the path: the stream, the seq; points into `path` */
     char path[256];
     uint8_t scope[DIGEST_BODY_LEN]; /* of the token */
 

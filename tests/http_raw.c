@@ -34,7 +34,7 @@ struct raw raw_connect_unix(const char *path)
 {
     struct sockaddr_un to = {.sun_family = AF_UNIX};
     cr_assert_lt(strlen(path), sizeof to.sun_path);
-    strcpy(to.sun_path, path);
+    memcpy(to.sun_path, path, strlen(path) + 1);
     return connected(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), &to, sizeof to);
 }
 

@@ -38,7 +38,7 @@ Test(digest, equal_only_where_all_bytes_are)
     digest_sha256(SLICE_LITERAL("abc"), a);
     memcpy(b, a, sizeof b);
     cr_assert(digest_equal(a, b));
-    for (size_t bit = 0; bit < 8 * DIGEST_LEN; bit++) {
+    for (size_t bit = 0; bit < 8 * sizeof a; bit++) {
         b[bit / 8] ^= (uint8_t)(1u << (bit % 8));
         cr_expect_not(digest_equal(a, b), "bit %zu", bit);
         b[bit / 8] ^= (uint8_t)(1u << (bit % 8));
