@@ -8,6 +8,7 @@
 #ifndef HOLDFAST_REPLAY_LANE_H
 #define HOLDFAST_REPLAY_LANE_H
 
+#include "replay/layout.h"
 #include "replay/plan.h"
 #include "replay/replay.h"
 
@@ -46,6 +47,7 @@ struct lane {
     bool compared;            /* with the ledger, on the present connection */
     struct ledger_row ledger; /* what it held then, or since the last commit */
     struct plan plan;
+    struct layout layout;
     size_t in_hand;                    /* records of the transaction in hand; 0: none */
     uint32_t failures;                 /* in a row, of whatever */
     uint32_t misses;                   /* in a row */
@@ -66,7 +68,8 @@ struct lane {
     bool try_now;
 };
 
-/* `stream` NULL: an orphaned lane, which only has a status. */
+/* `stream` NULL: an orphaned lane, which only has a status. `layout` is the stream's,
+ * filled in by the caller afterwards. */
 void lane_init(struct lane *lane, struct lane_shared *shared, const char *name,
                const struct stream *stream, uint32_t number);
 

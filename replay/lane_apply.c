@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { ENTRIES_MAX = 65536 };
+enum { ENTRIES_MAX = 65536, HOLD_US = 20000 };
 
 /* What is being applied. */
 struct run {
@@ -302,6 +302,31 @@ static int apply(struct run *run, struct sink *sink, struct err *err)
     return code == ERR_DATA ? bury_refused(run, sink, &request, err) : code;
 }
 
+/* Entries behind a change of the number of lanes belong to another transaction. */
+static void cut_at_change(struct run *run)
+{
+    struct journal_entries *entries = &run->entries;
+    uint64_t change = layout_change_after(&run->lane->layout, entries->items[0].seq);
+    while (entries->items[entries->count - 1].seq >= change) {
+        entries->count--;
+    }
+}
+
+/* Whether the run must wait for older entries in other lanes; see replay/layout.h. */
+static int is_held(struct run *run, bool *out_held, struct err *err)
+{
+    struct lane *lane = run->lane;
+    uint64_t change = layout_change_before(&lane->layout, run->entries.items[0].seq);
+    bool settled = true;
+    int code = ERR_OK;
+    if (change) {
+        code = layout_is_settled(lane_config(lane)->journal, lane->stream_name, change,
+                                 &settled, err);
+    }
+    *out_held = !settled;
+    return code;
+}
+
 /* Reads and decodes the next run of entries; none: run->entries.count is 0. */
 static int read_run(struct lane *lane, struct run *run, struct err *err)
 {
@@ -321,6 +346,7 @@ static int read_run(struct lane *lane, struct run *run, struct err *err)
     if (code != ERR_OK || run->entries.count == 0) {
         return code;
     }
+    cut_at_change(run);
     code =
         decode_entries(config->journal, lane->stream, &run->entries, &run->decoded, err);
     if (code != ERR_OK) {
@@ -336,7 +362,13 @@ int lane_apply(struct lane *lane, struct sink *sink, struct err *err)
     if (code != ERR_OK || run.entries.count == 0) {
         return code;
     }
-    code = apply(&run, sink, err);
+    bool held = false;
+    code = is_held(&run, &held, err);
+    if (held) {
+        lane->next_try_us = lane_now_us(lane) + HOLD_US;
+    } else if (code == ERR_OK) {
+        code = apply(&run, sink, err);
+    }
     decode_free(&run.decoded);
     journal_entries_free(&run.entries);
     return code;

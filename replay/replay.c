@@ -319,7 +319,8 @@ static bool is_left_over(const struct replay_config *config,
 {
     const struct stream *stream = stream_named(config, known->stream);
     bool given = stream && known->lane < stream->lanes;
-    return !given && known->last_seq > known->done.seq;
+    bool foreign = known->stream[0] == '('; /* the engine's own, as (unrouted) */
+    return !given && !foreign && known->last_seq > known->done.seq;
 }
 
 static void add_lanes(struct replay *replay, const struct journal_lane *known,
@@ -339,6 +340,26 @@ static void add_lanes(struct replay *replay, const struct journal_lane *known,
                       known[i].lane);
         }
     }
+}
+
+/* Every lane of a stream goes by the same layout. */
+static int read_layouts(struct replay *replay, struct err *err)
+{
+    const struct replay_config *config = &replay->shared.config;
+    for (size_t i = 0; i < config->stream_count; i++) {
+        struct layout layout;
+        int code = layout_update(config->journal, config->streams[i]->name,
+                                 config->streams[i]->lanes, &layout, err);
+        if (code != ERR_OK) {
+            return code;
+        }
+        for (size_t k = 0; k < replay->lane_count; k++) {
+            if (replay->lanes[k].stream == config->streams[i]) {
+                replay->lanes[k].layout = layout;
+            }
+        }
+    }
+    return ERR_OK;
 }
 
 static int make_lanes(struct replay *replay, struct err *err)
@@ -442,6 +463,7 @@ int replay_start(const struct replay_config *config, struct replay **out_replay,
     replay->shared.pace.rows_per_second_max = config->rows_per_second_max;
     init_locks(replay);
     int code = make_lanes(replay, err);
+    code = code ? code : read_layouts(replay, err);
     code = code ? code : read_paused(replay, err);
     code = code ? code : start_workers(replay, err);
     if (code != ERR_OK) {

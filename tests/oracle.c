@@ -72,10 +72,8 @@ static bool any_sure(const struct fact *group, size_t count)
 }
 
 /* The order of these facts is known: one log, and each taken once at its place. */
-static bool all_ordered(const struct check *check, const struct fact *group, size_t count)
+static bool all_ordered(const struct fact *group, size_t count)
 {
-    if (check->context->unordered)
-        return false;
     for (size_t i = 0; i < count; i++) {
         if (!group[i].ordered || group[i].log != group[0].log)
             return false;
@@ -99,7 +97,7 @@ static void tally(struct check *check, const struct fact *group, size_t count,
 static void check_content(struct check *check, const struct fact *group, size_t count,
                           const struct event_row *row)
 {
-    size_t among = all_ordered(check, group, count) ? 1 : count;
+    size_t among = all_ordered(group, count) ? 1 : count;
     for (size_t i = 0; i < among; i++) {
         if (group[i].event == row->event && group[i].city == row->city)
             return;
@@ -166,7 +164,7 @@ static int compare_order(const void *left, const void *right)
 static void check_latest(struct check *check, const struct fact *group, size_t count,
                          const struct node_row *node)
 {
-    if (!all_ordered(check, group, count))
+    if (!all_ordered(group, count))
         return;
     int64_t last_s = group[0].time_s;
     int city = SAMPLE_NONE;

@@ -65,7 +65,6 @@ struct oracle_context {
     uint64_t accepted;    /* by the journals, ever: the ledger lacks records that could
                            * not be told a stream */
     uint64_t replay_dead; /* dead letters that replay is expected to have made */
-    bool unordered;       /* lanes were changed over a backlog: seq is not the order */
 };
 
 /* Compares. `session` is a session on the database; all must be applied. ERR_TRANSIENT:

@@ -38,7 +38,6 @@ Test(recovery, lanes_changed_over_a_backlog)
     };
     struct drive d;
     drive_begin(&d, 41, NULL);
-    d.context.unordered = true;
     drive_sample(&d, 15000, 300);
     lanes(&d, numbers[0]);
     drive_engine(&d);
