@@ -5,7 +5,7 @@
  *   TOP      the sequence of values of the body
  *   LIST     an array of records: at the top, or under "records" or "metrics"
  *   RECORD   an object whose members are fields
- *   WRAPPER  a top object that holds a list: its other members are passed over
+ *   WRAPPER  a top object that holds lists: its other members are passed over
  *   FLAT     an object within a record whose members are the record's fields: "fields"
  *            and "tags" of a metric, "value" of an element of "records"
  *   NESTED   anything deeper: passed over, and told as one RAW_NESTED field
@@ -41,6 +41,7 @@ struct json_body {
     size_t last_end;    /* of the last whole value at the top or in the list */
     bool has_fields;    /* of the record in hand */
     bool is_value;      /* the record in hand is its "value": others are no fields */
+    bool is_torn;       /* it has several: none of them can be left out */
     bool finishing;     /* the text is at its end: offsets are no longer the parser's */
     bool too_deep;
     struct slice key; /* of the member in hand */
@@ -166,6 +167,7 @@ static int begin_record(struct json_body *body)
     body->value_start = offset(body) - 1;
     body->has_fields = false;
     body->is_value = false;
+    body->is_torn = false;
     body->handler->begin(body->handler->context);
     return push(body, RECORD);
 }
@@ -178,6 +180,7 @@ static int on_inner_object(struct json_body *body)
     bool metric = body->list == LIST_METRICS &&
                   (slice_is(body->key, "fields") || slice_is(body->key, "tags"));
     if (outer && kafka) {
+        body->is_torn = body->is_value;
         body->is_value = true;
         body->handler->begin(body->handler->context); /* forgets members before it */
     }
@@ -216,13 +219,23 @@ static void pop(struct json_body *body)
     }
 }
 
+static void end_record(struct json_body *body)
+{
+    struct slice bytes = piece(body, body->value_start, offset(body));
+    if (body->is_torn) {
+        body->handler->broken(body->handler->context, bytes, "json",
+                              "one element with several values");
+        return;
+    }
+    body->records++;
+    body->handler->end(body->handler->context, bytes);
+}
+
 static int on_object_end(void *context)
 {
     struct json_body *body = context;
     if (here(body) == RECORD) {
-        body->records++;
-        body->handler->end(body->handler->context,
-                           piece(body, body->value_start, offset(body)));
+        end_record(body);
     }
     pop(body);
     return 1;
@@ -243,7 +256,8 @@ static int on_array(void *context)
         body->top_start = offset(body) - 1;
         return begin_list(body, LIST_PLAIN);
     }
-    bool wraps = place == RECORD && body->depth == 1 && !body->has_fields;
+    bool wraps =
+        body->depth == 1 && (place == WRAPPER || (place == RECORD && !body->has_fields));
     if (wraps && (slice_is(body->key, "records") || slice_is(body->key, "metrics"))) {
         body->places[body->depth] = WRAPPER;
         return begin_list(body,

@@ -21,8 +21,7 @@
 
 enum {
     PARTS_MAX = 4096,
-    FIELDS_MAX = 256,          /* of one record, known or not */
-    DEAD_BYTES_MAX = 64 << 10, /* of one record kept in a dead letter */
+    FIELDS_MAX = 256, /* of one record, known or not */
     ANSWER_VERSION = 1,
 };
 
@@ -175,12 +174,7 @@ static void bury(struct intake_batch *batch, const struct stream *stream,
     if (!part) {
         return;
     }
-    bool cut = bytes.len > DEAD_BYTES_MAX;
-    char note[REJECT_DETAIL_MAX + 64];
-    snprintf(note, sizeof note,
-             cut ? "%s (the first %d of its %zu bytes are kept)" : "%s", reject->detail,
-             DEAD_BYTES_MAX, bytes.len);
-    const char *detail = arena_copy(&batch->text, slice_text(note)).data;
+    const char *detail = arena_copy(&batch->text, slice_text(reject->detail)).data;
     if (!detail || !grow_dead(part)) {
         batch->code = ERR_NOMEM;
         return;
@@ -190,7 +184,7 @@ static void bury(struct intake_batch *batch, const struct stream *stream,
         .reason = reject->reason,
         .field = reject->field,
         .detail = detail,
-        .bytes = slice_of(bytes.data, cut ? DEAD_BYTES_MAX : bytes.len),
+        .bytes = bytes,
     };
     note_error(batch, reject);
     batch->dead_lettered++;

@@ -156,6 +156,11 @@ Test(body, json_records_of_kafka_rest)
     expect("{\"records\":[{\"key\":\"k\",\"value\":{\"a\":1},\"partition\":3}]}",
            "<a=#1>");
     expect("{\"records\":[{\"value\":{\"a\":1}}],\"offset\":{\"x\":[1]}}", "<a=#1>");
+    /* no list and no value is passed over */
+    expect("{\"records\":[{\"a\":1}],\"records\":[{\"a\":2}]}", "<a=#1><a=#2>");
+    expect("{\"metrics\":[{\"a\":1}],\"records\":[{\"a\":2}]}", "<a=#1><a=#2>");
+    expect("{\"records\":[{\"value\":{\"a\":1},\"value\":{\"a\":2}},{\"a\":3}]}",
+           "!json[{\"value\":{\"a\":1},\"value\":{\"a\":2}}]<a=#3>");
     /* a record may have a member of this name anywhere else */
     expect("{\"a\":1,\"records\":[1]}", "<a=#1 records=nested>");
     expect("{\"records\":\"all\"}", "<records=all>");
