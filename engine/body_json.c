@@ -139,9 +139,76 @@ static int on_number(void *context, const char *text, size_t len)
     return on_scalar(context, RAW_NUMBER, slice_of(text, len));
 }
 
+/* True where the text is the body's own: it had no escapes. */
+static bool is_within(const struct json_body *body, struct slice text)
+{
+    return text.data >= body->text.data &&
+           text.data + text.len <= body->text.data + body->text.len;
+}
+
+/* The string that ends at `end`, behind its closing quote, as it was written. */
+static struct slice written_string(const struct json_body *body, size_t end)
+{
+    const char *text = body->text.data;
+    size_t start = end - 1;
+    while (start > 0) {
+        size_t escapes = 0;
+        start--;
+        while (escapes < start && text[start - 1 - escapes] == '\\') {
+            escapes++;
+        }
+        if (text[start] == '"' && escapes % 2 == 0) {
+            break;
+        }
+    }
+    return slice_of(text + start, end - start);
+}
+
+enum escape { ESCAPE_OTHER, ESCAPE_CHARACTER, ESCAPE_HIGH, ESCAPE_LOW };
+
+/* The kind of \uXXXX at `at`, if it is one. */
+static enum escape escape_at(struct slice text, size_t at)
+{
+    if (at + 6 > text.len || text.data[at] != '\\' || text.data[at + 1] != 'u') {
+        return ESCAPE_OTHER;
+    }
+    char first = (char)(text.data[at + 2] | 0x20);
+    char second = (char)(text.data[at + 3] | 0x20);
+    if (first != 'd' || !strchr("89abcdef", second)) {
+        return ESCAPE_CHARACTER;
+    }
+    return strchr("89ab", second) ? ESCAPE_HIGH : ESCAPE_LOW;
+}
+
+/* yajl makes "?" of a high surrogate without its low one, and drops what follows. */
+static bool has_lone_surrogate(struct slice text)
+{
+    static const size_t lengths[] = {
+        [ESCAPE_OTHER] = 2, [ESCAPE_CHARACTER] = 6, [ESCAPE_HIGH] = 12, [ESCAPE_LOW] = 6};
+    for (size_t i = 0; i < text.len;) {
+        if (text.data[i] != '\\') {
+            i++;
+            continue;
+        }
+        enum escape escape = escape_at(text, i);
+        if (escape == ESCAPE_LOW ||
+            (escape == ESCAPE_HIGH && escape_at(text, i + 6) != ESCAPE_LOW)) {
+            return true;
+        }
+        i += lengths[escape];
+    }
+    return false;
+}
+
 static int on_string(void *context, const unsigned char *text, size_t len)
 {
-    return on_scalar(context, RAW_STRING, slice_of(text, len));
+    struct json_body *body = context;
+    struct slice string = slice_of(text, len);
+    if (!is_within(body, string) &&
+        has_lone_surrogate(written_string(body, offset(body)))) {
+        string = SLICE_LITERAL("\xed\xa0\x80"); /* no UTF-8: the field's check says so */
+    }
+    return on_scalar(body, RAW_STRING, string);
 }
 
 /* The key outlives the callback: in the body where it stands there as it is. */
@@ -149,9 +216,7 @@ static int on_key(void *context, const unsigned char *text, size_t len)
 {
     struct json_body *body = context;
     struct slice key = slice_of(text, len);
-    bool within =
-        key.data >= body->text.data && key.data + len <= body->text.data + body->text.len;
-    if (!within) {
+    if (!is_within(body, key)) {
         len = len < sizeof body->key_copy ? len : sizeof body->key_copy;
         memcpy(body->key_copy, text, len);
         key = slice_of(body->key_copy, len);

@@ -265,6 +265,8 @@ void http_stop(struct http *http, int64_t deadline_us)
     quiesce(http->tcp.daemon);
     quiesce(http->control.daemon);
     await_requests(http, deadline_us);
+    atomic_store(&http->cutting, true);
+    await_requests(http, 0);
     if (http->tcp.daemon) {
         MHD_stop_daemon(http->tcp.daemon);
     }

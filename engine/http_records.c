@@ -153,7 +153,10 @@ enum MHD_Result http_records_run(struct request *request)
     if (known) {
         return http_records_committed(request);
     }
-    request_suspend(request, REQUEST_COMMITTING);
+    if (!request_suspend(request, REQUEST_COMMITTING)) {
+        err_set(&err, ERR_CLOSED, 0, "shutting down; send it again later");
+        return request_refuse(request, MHD_HTTP_SERVICE_UNAVAILABLE, &err);
+    }
     intake_submit(request->batch, engine_journal(request->http->engine), on_durable,
                   request);
     return MHD_YES;
@@ -182,12 +185,12 @@ static bool wait_for_entries(struct request *request, const struct batch *batch)
                                .deadline_us = request->applied_deadline_us,
                                .done = on_applied,
                                .context = request};
-    request_suspend(request, REQUEST_APPLYING);
-    if (engine_when_applied(request->http->engine, &wait, NULL) != ERR_OK) {
+    bool suspended = request_suspend(request, REQUEST_APPLYING);
+    if (suspended && engine_when_applied(request->http->engine, &wait, NULL) != ERR_OK) {
         request_resume(request); /* too many wait: it is durable, and that is said */
     }
     free(entries);
-    return true;
+    return suspended;
 }
 
 static bool wait_until_applied(struct request *request)
@@ -199,6 +202,9 @@ static bool wait_until_applied(struct request *request)
         return false;
     }
     request->applied = batch.pending_count == 0;
+    /* it is durable: whoever waits long for the database takes no room from others */
+    request_drop_body(request);
+    intake_batch_shrink(request->batch);
     bool waits = batch.pending_count > 0 && !atomic_load(&request->http->stopping) &&
                  wait_for_entries(request, &batch);
     batch_free(&batch);

@@ -24,12 +24,20 @@ const char *request_argument(const struct request *request, const char *name)
     return MHD_lookup_connection_value(request->connection, MHD_GET_ARGUMENT_KIND, name);
 }
 
-void request_suspend(struct request *request, enum request_state state)
+bool request_suspend(struct request *request, enum request_state state)
 {
+    struct http *http = request->http;
+    /* first counted, then asked: either this sees `cutting`, or who set it sees the count
+     */
+    atomic_fetch_add(&http->suspended, 1);
+    if (atomic_load(&http->cutting)) {
+        atomic_fetch_sub(&http->suspended, 1);
+        return false;
+    }
     request->state = state;
-    atomic_fetch_add(&request->http->suspended, 1);
     connection_enter(request->watched, CONNECTION_WAITING);
     MHD_suspend_connection(request->connection);
+    return true;
 }
 
 void request_resume(struct request *request)
@@ -48,7 +56,7 @@ bool request_hold(struct request *request, uint64_t bytes)
     return all <= intake_of(request)->bodies_max;
 }
 
-static void drop_body(struct request *request)
+void request_drop_body(struct request *request)
 {
     atomic_fetch_sub(&request->http->body_bytes, request->body_counted);
     request->body_counted = 0;
@@ -60,7 +68,7 @@ static void refuse_later(struct request *request, unsigned status, const struct 
 {
     request->refused = *err;
     request->refused_status = status;
-    drop_body(request);
+    request_drop_body(request);
 }
 
 static bool keep_piece(struct request *request, const char *data, size_t len)
@@ -247,7 +255,7 @@ void request_completed(void *context, struct MHD_Connection *connection,
     }
     struct http *http = request->http;
     connection_enter(request->watched, CONNECTION_IDLE);
-    drop_body(request);
+    request_drop_body(request);
     intake_batch_free(request->batch);
     free(request);
     *request_context = NULL;

@@ -40,7 +40,8 @@ struct http {
     atomic_uint_fast64_t active;     /* requests begun and not completed */
     atomic_uint_fast64_t suspended;
     atomic_uint_fast64_t answered[HTTP_STATUS_MAX]; /* by status */
-    atomic_bool stopping;
+    atomic_bool stopping;                           /* no new requests */
+    atomic_bool cutting;                            /* nobody may be suspended any more */
 };
 
 enum request_state {
@@ -97,8 +98,12 @@ bool request_append_error(struct buf *out, const struct err *err);
  * requests together hold too many then. */
 bool request_hold(struct request *request, uint64_t bytes);
 
-/* Suspends the connection; and resumes it, after which the request may be gone. */
-void request_suspend(struct request *request, enum request_state state);
+/* Suspends the connection (false: the server is being cut off, and it may not be); and
+ * resumes it, after which the request may be gone. */
+bool request_suspend(struct request *request, enum request_state state);
+
+/* Gives the body back, and its share of intake.max_bodies. */
+void request_drop_body(struct request *request);
 void request_resume(struct request *request);
 
 const char *request_header(const struct request *request, const char *name);

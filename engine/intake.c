@@ -603,11 +603,8 @@ int intake_recall(const struct intake_rules *rules, const struct intake_source *
     return ERR_OK;
 }
 
-void intake_batch_free(struct intake_batch *batch)
+void intake_batch_shrink(struct intake_batch *batch)
 {
-    if (!batch) {
-        return;
-    }
     for (size_t i = 0; i < batch->part_count; i++) {
         if (batch->parts[i].stream) {
             record_encoder_free(&batch->parts[i].encoder);
@@ -617,12 +614,24 @@ void intake_batch_free(struct intake_batch *batch)
     free(batch->parts);
     free(batch->newest);
     free(batch->journal_parts);
-    free(batch->entries);
+    batch->parts = NULL;
+    batch->newest = NULL;
+    batch->journal_parts = NULL;
+    batch->part_count = 0;
+    batch->source.body = (struct slice){0};
     arena_free(&batch->record_text);
     arena_free(&batch->text);
     buf_free(&batch->scope_key);
     buf_free(&batch->answer);
-    free(batch);
+}
+
+void intake_batch_free(struct intake_batch *batch)
+{
+    if (batch) {
+        intake_batch_shrink(batch);
+        free(batch->entries);
+        free(batch);
+    }
 }
 
 /* ---- Submitting

@@ -87,6 +87,9 @@ const struct intake_result *intake_batch_result(const struct intake_batch *batch
 /* Waits: intake_submit and its `done`. Returns result->err.code. */
 int intake_submit_wait(struct intake_batch *batch, struct journal *journal);
 
+/* After `done`: gives back all but the result, the body included. */
+void intake_batch_shrink(struct intake_batch *batch);
+
 void intake_batch_free(struct intake_batch *batch);
 
 /* The JSON answer of DESIGN's first row: batch, seq, accepted, dead_lettered, errors,
