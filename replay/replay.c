@@ -343,6 +343,16 @@ static void add_lanes(struct replay *replay, const struct journal_lane *known,
 }
 
 /* Every lane of a stream goes by the same layout. */
+static void give_layout(struct replay *replay, const struct stream *stream,
+                        const struct layout *layout)
+{
+    for (size_t i = 0; i < replay->lane_count; i++) {
+        if (replay->lanes[i].stream == stream) {
+            replay->lanes[i].layout = *layout;
+        }
+    }
+}
+
 static int read_layouts(struct replay *replay, struct err *err)
 {
     const struct replay_config *config = &replay->shared.config;
@@ -353,11 +363,7 @@ static int read_layouts(struct replay *replay, struct err *err)
         if (code != ERR_OK) {
             return code;
         }
-        for (size_t k = 0; k < replay->lane_count; k++) {
-            if (replay->lanes[k].stream == config->streams[i]) {
-                replay->lanes[k].layout = layout;
-            }
-        }
+        give_layout(replay, config->streams[i], &layout);
     }
     return ERR_OK;
 }

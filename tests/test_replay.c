@@ -343,7 +343,7 @@ Test(replay, an_idle_lane_looks_at_its_ledger_from_time_to_time)
     lane_kit_await_done(&kit, mozi, 0, lane_kit_append(&kit, mozi, 0, 4, 4, NULL));
     lane_kit_await_state(&kit, "mozi", 0, LANE_IDLE);
     fake_rewind(kit.database);
-    kit_pass(&kit.journal, 60 * 1000000);
+    kit_pass(&kit.journal, 60LL * 1000000);
     replay_wake(kit.replay);
     lane_kit_await(&kit, "rewound", 1);
     lane_kit_await_done(&kit, mozi, 0, 2);
