@@ -146,20 +146,23 @@ static bool is_within(const struct json_body *body, struct slice text)
            text.data + text.len <= body->text.data + body->text.len;
 }
 
+/* Is the quote at `at` escaped? An odd number of backslashes says so. */
+static bool is_escaped(const char *text, size_t at)
+{
+    size_t start = at;
+    while (start > 0 && text[start - 1] == '\\') {
+        start--;
+    }
+    return (at - start) % 2 == 1;
+}
+
 /* The string that ends at `end`, behind its closing quote, as it was written. */
 static struct slice written_string(const struct json_body *body, size_t end)
 {
     const char *text = body->text.data;
-    size_t start = end - 1;
-    while (start > 0) {
-        size_t escapes = 0;
+    size_t start = end - 2; /* before the closing quote */
+    while (start > 0 && (text[start] != '"' || is_escaped(text, start))) {
         start--;
-        while (escapes < start && text[start - 1 - escapes] == '\\') {
-            escapes++;
-        }
-        if (text[start] == '"' && escapes % 2 == 0) {
-            break;
-        }
     }
     return slice_of(text + start, end - start);
 }

@@ -190,6 +190,34 @@ Test(body, json_values)
     expect("{\"a\":\"\xff\xfe\"}\n{\"a\":\"y\"}", "<a=\xff\xfe><a=y>");
 }
 
+/* Half a surrogate pair is no character: it must not become another text silently. */
+Test(body, json_lone_surrogates)
+{
+    static const char *const lone[] = {
+        "\\ud800",
+        "\\ud83dx",
+        "x\\uDBFF\\n",
+        "\\ud83d\\u4e2d",
+        "\\ud83d\\ud83d",
+        "\\udc00",
+        "\\uDFFF\\ud800",
+        "\\\\\\ud800",
+        "\\\"\\ud800",
+        "\\ud83d\\ude00\\ud83d",
+        "\\u4e2d\\ud83d\\\\",
+    };
+    for (size_t i = 0; i < sizeof lone / sizeof *lone; i++) {
+        struct buf body = {0};
+        buf_printf(&body, "{\"a\":\"%s\",\"b\":1}", lone[i]);
+        expect(buf_text(&body), "<a=\xed\xa0\x80 b=#1>");
+        buf_free(&body);
+    }
+    expect("{\"a\":\"\\ud83d\\ude00\\uD83D\\uDE00\"}",
+           "<a=\xf0\x9f\x98\x80\xf0\x9f\x98\x80>");
+    expect("{\"a\":\"\\\\ud800\"}", "<a=\\ud800>"); /* an escaped backslash */
+    expect("{\"a\":\"\\ud7ff\\ue000\"}", "<a=\xed\x9f\xbf\xee\x80\x80>");
+}
+
 Test(body, bytes_of_records)
 {
     expect_bytes("{\"a\":1} {\"a\" : \"x\\ny\"}",
@@ -294,9 +322,9 @@ Test(body, as_deep_as_allowed)
     buf_free(&body);
 }
 
-/* Each line begins what the next ones could continue: the work must stay linear. The time
- * limit is far above what it takes, and far below the square. */
-Test(body, lines_that_never_close, .timeout = 60)
+/* Each piece begins what the next ones could continue: the work must stay linear. The
+ * time limit is far above what it takes, and far below the square. */
+Test(body, work_is_linear, .timeout = 60)
 {
     struct buf body = {0};
     struct story story;
@@ -308,6 +336,12 @@ Test(body, lines_that_never_close, .timeout = 60)
     buf_clear(&body);
     append_times(&body, "\"a,\"\"\n", 200000);
     parse(buf_slice(&body), &stream_rules, false, &story);
+    end_story(&story);
+    buf_clear(&body);
+    buf_append_text(&body, "{\"a\":\"");
+    append_times(&body, "\\\\", 4000000);
+    buf_append_text(&body, "\"}");
+    cr_assert_eq(parse(buf_slice(&body), &stream_rules, false, &story), ERR_OK);
     end_story(&story);
     buf_free(&body);
 }
