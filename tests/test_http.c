@@ -531,6 +531,36 @@ Test(http, bodies_in_hand_are_bounded)
     end(&f);
 }
 
+/* A sender that waits for the database has given its body's room back: it is durable. */
+Test(http, waiting_for_the_database_takes_no_room)
+{
+    struct fixture f;
+    struct buf body = {0};
+    char head[200];
+    int status = 0;
+    start_with(&f, ", max_bodies: 256KiB");
+    while (body.len < 200 << 10) {
+        buf_append_text(&body, RECORD "\n");
+    }
+    struct raw waiting = raw_connect(f.port);
+    snprintf(head, sizeof head,
+             "POST " RECORDS "?wait=applied&timeout=300 HTTP/1.1\r\nHost: x\r\n"
+             "Content-Length: %zu\r\n\r\n",
+             body.len);
+    raw_send_text(&waiting, head);
+    raw_send(&waiting, buf_slice(&body));
+    for (int i = 0; i < 10000 && status != 200; i++) {
+        struct raw_request request = {"POST", RECORDS, "", buf_slice(&body)};
+        struct raw_answer answer = raw_ask(f.port, &request);
+        status = answer.status;
+        raw_answer_free(&answer);
+    }
+    cr_expect_eq(status, 200);
+    raw_close(&waiting);
+    buf_free(&body);
+    end(&f);
+}
+
 /* ---- Clients that go, or never come to an end ----------------------------------------
  */
 
