@@ -203,15 +203,18 @@ void connection_enter(struct connection *connection, enum connection_phase phase
     pthread_mutex_unlock(&connection->owner->lock);
 }
 
-void connection_refuse(struct connection *connection, unsigned status,
+bool connection_refuse(struct connection *connection, unsigned status,
                        const struct err *err)
 {
-    if (connection) {
-        pthread_mutex_lock(&connection->owner->lock);
-        if (!connection->cut) {
-            connection->cut = true;
-            write_refusal(connection, status, err);
-        }
-        pthread_mutex_unlock(&connection->owner->lock);
+    if (!connection || !connection->plain) {
+        return false;
     }
+    pthread_mutex_lock(&connection->owner->lock);
+    bool may = !connection->cut;
+    if (may) {
+        connection->cut = true;
+        write_refusal(connection, status, err);
+    }
+    pthread_mutex_unlock(&connection->owner->lock);
+    return may;
 }

@@ -45,8 +45,9 @@ void connections_remove(struct connection *connection);
 void connection_enter(struct connection *connection, enum connection_phase phase);
 
 /* Writes a whole refusal and closes for writing, past the HTTP library, which answers a
- * body only at its end. Nothing where the connection is encrypted. Accepts NULL. */
-void connection_refuse(struct connection *connection, unsigned status,
+ * body only at its end. False: it can't, since the connection is encrypted or was told
+ * already. Accepts NULL. */
+bool connection_refuse(struct connection *connection, unsigned status,
                        const struct err *err);
 
 #endif

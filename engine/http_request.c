@@ -78,19 +78,26 @@ static bool keep_piece(struct request *request, const char *data, size_t len)
            request_hold(request, request->body.capacity - before);
 }
 
-/* False: the client sends on and on; it was told why, and the connection must go. */
+/* A refused body that goes on and on. False: the client was told why, and the connection
+ * must go. Where it can't be told before the end, the request's time-out bounds it. */
+static bool discard_piece(struct request *request, size_t len)
+{
+    request->discarded += len;
+    if (request->discarded <= DISCARD_MAX ||
+        !connection_refuse(request->watched, request->refused_status,
+                           &request->refused)) {
+        return true;
+    }
+    atomic_fetch_add(&request->http->answered[request->refused_status], 1);
+    return false;
+}
+
 static bool take_piece(struct request *request, const char *data, size_t len)
 {
     const struct intake_config *intake = intake_of(request);
     struct err err = {0};
     if (request->refused_status) {
-        request->discarded += len;
-        if (request->discarded <= DISCARD_MAX) {
-            return true;
-        }
-        atomic_fetch_add(&request->http->answered[request->refused_status], 1);
-        connection_refuse(request->watched, request->refused_status, &request->refused);
-        return false;
+        return discard_piece(request, len);
     }
     if (request->body.len + len > intake->body_max) {
         err_set(&err, ERR_TOO_LARGE, 0,
