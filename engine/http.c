@@ -234,11 +234,20 @@ int http_start(struct engine *engine, struct http **out_http, struct err *err)
     return ERR_OK;
 }
 
-static void quiesce(struct MHD_Daemon *daemon)
+/* Stops listening. The socket is closed only when the daemon has ended: its thread may be
+ * about to take it out of its epoll set, and gives up the process if it is gone. */
+static MHD_socket quiesce(struct MHD_Daemon *daemon)
 {
-    MHD_socket fd = daemon ? MHD_quiesce_daemon(daemon) : MHD_INVALID_SOCKET;
-    if (fd != MHD_INVALID_SOCKET) {
-        (void)close(fd);
+    return daemon ? MHD_quiesce_daemon(daemon) : MHD_INVALID_SOCKET;
+}
+
+static void end_daemon(struct MHD_Daemon *daemon, MHD_socket listening)
+{
+    if (daemon) {
+        MHD_stop_daemon(daemon);
+    }
+    if (listening != MHD_INVALID_SOCKET) {
+        (void)close(listening);
     }
 }
 
@@ -262,17 +271,13 @@ void http_stop(struct http *http, int64_t deadline_us)
         return;
     }
     atomic_store(&http->stopping, true);
-    quiesce(http->tcp.daemon);
-    quiesce(http->control.daemon);
+    MHD_socket tcp = quiesce(http->tcp.daemon);
+    MHD_socket control = quiesce(http->control.daemon);
     await_requests(http, deadline_us);
     atomic_store(&http->cutting, true);
     await_requests(http, 0);
-    if (http->tcp.daemon) {
-        MHD_stop_daemon(http->tcp.daemon);
-    }
-    if (http->control.daemon) {
-        MHD_stop_daemon(http->control.daemon);
-    }
+    end_daemon(http->tcp.daemon, tcp);
+    end_daemon(http->control.daemon, control);
     if (http->control_path && http->control.daemon) {
         (void)unlink(http->control_path);
     }

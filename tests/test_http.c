@@ -531,6 +531,19 @@ Test(http, bodies_in_hand_are_bounded)
     end(&f);
 }
 
+/* Also when the server's own thread has not heard yet that it is to stop listening. */
+Test(http, stops_at_any_moment)
+{
+    struct fixture f;
+    struct err err = {0};
+    start(&f);
+    for (int i = 0; i < 300; i++) {
+        http_stop(f.http, in_seconds(10));
+        cr_assert_eq(http_start(f.engine, &f.http, &err), ERR_OK, "%s", err.message);
+    }
+    end(&f);
+}
+
 /* A sender that waits for the database has given its body's room back: it is durable. */
 Test(http, waiting_for_the_database_takes_no_room)
 {
