@@ -26,6 +26,7 @@ struct worker {
     pthread_t thread;
     bool started;
     size_t first_lane; /* and every worker_count-th after it */
+    size_t turn;       /* which of them is next */
     uint32_t connect_failures;
     int64_t used_us; /* when a lane last made a step */
 
@@ -206,27 +207,40 @@ static void end_step(struct worker *worker)
     unlock(worker->replay);
 }
 
-/* One step of each lane that is ready. False: none was; *out_wake_us says when to look
- * again. */
+static size_t lanes_of(const struct worker *worker)
+{
+    const struct replay *replay = worker->replay;
+    size_t behind = replay->lane_count - worker->first_lane;
+    return (behind + replay->worker_count - 1) / replay->worker_count;
+}
+
+/* One step of each lane that is ready, from behind the one that was served last: where
+ * the pace lets only one go, that isn't always the same. False: none was ready;
+ * *out_wake_us says when to look again. */
 static bool serve_lanes(struct worker *worker, int64_t *out_wake_us)
 {
     struct replay *replay = worker->replay;
+    size_t count = replay->lane_count ? lanes_of(worker) : 0;
+    size_t first = worker->turn;
     bool worked = false;
     *out_wake_us = INT64_MAX;
-    for (size_t i = worker->first_lane; i < replay->lane_count;
-         i += replay->worker_count) {
+    for (size_t i = 0; i < count; i++) {
+        size_t own = (first + i) % count;
+        struct lane *lane =
+            &replay->lanes[worker->first_lane + own * replay->worker_count];
         int64_t wake_us;
-        if (!lane_is_ready(&replay->lanes[i], now_us(replay), &wake_us)) {
+        if (!lane_is_ready(lane, now_us(replay), &wake_us)) {
             *out_wake_us = wake_us < *out_wake_us ? wake_us : *out_wake_us;
             continue;
         }
-        worked = true;
         if (!connect_worker(worker) || !begin_step(worker)) {
-            break; /* the lanes wait for their next try, or for the end of the pause */
+            return true; /* the lanes wait for their next try, or for the pause's end */
         }
-        lane_step(&replay->lanes[i], &worker->link);
+        worker->turn = (own + 1) % count;
+        lane_step(lane, &worker->link);
         end_step(worker);
         notice_loss(worker);
+        worked = true;
     }
     return worked;
 }

@@ -251,6 +251,19 @@ Test(lane_dead, a_good_record_between_ends_the_row)
     lane_kit_end(&kit);
 }
 
+Test(lane_dead, a_good_record_between_ends_the_row_within_a_transaction_too)
+{
+    struct lane_kit kit;
+    size_t mozi = begin(&kit, CONFLICT_COUNT);
+    kit.config.dead_in_a_row_max = 5;
+    lane_kit_append(&kit, mozi, 0, 0, 16, "bbbbgbbbbggbbbbg");
+    lane_kit_run(&kit);
+    lane_kit_await_done(&kit, mozi, 0, 1);
+    cr_assert_eq(lane_kit_told(&kit, "lane_stopped"), 0);
+    cr_assert_eq(lane_kit_dead(&kit, JOURNAL_DEAD_KEPT), 12);
+    lane_kit_end(&kit);
+}
+
 Test(lane_dead, the_lane_goes_on_by_itself_once_they_pass)
 {
     struct lane_kit kit;

@@ -4,6 +4,7 @@
 #include <criterion/criterion.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <time.h>
 
 static int64_t far_deadline(void)
 {
@@ -277,6 +278,15 @@ Test(replay, pause_survives_a_restart_and_intake_goes_on)
     lane_kit_end(&kit);
 }
 
+static bool is_connected(struct lane_kit *kit)
+{
+    struct replay_status status;
+    struct err err = {0};
+    cr_assert_eq(replay_status(kit->replay, &status, &err), ERR_OK);
+    free(status.lanes);
+    return status.connected;
+}
+
 struct pausing {
     struct replay *replay;
     atomic_bool returned;
@@ -308,6 +318,33 @@ Test(replay, pause_waits_for_the_transaction_in_hand)
     fake_release(kit.database);
     pthread_join(thread, NULL);
     cr_assert_eq(kit_lane(&kit.journal, "mozi", 0).done.seq, 1);
+    lane_kit_end(&kit);
+}
+
+Test(replay, pause_lets_no_other_lane_begin)
+{
+    struct lane_kit kit;
+    lane_kit_start(&kit);
+    size_t mozi = lane_kit_stream(&kit, "mozi", 2, CONFLICT_COUNT);
+    kit.config.connections = 1;
+    lane_kit_append(&kit, mozi, 0, 0, 4, NULL);
+    lane_kit_append(&kit, mozi, 1, 4, 4, NULL);
+    fake_hang(kit.database);
+    lane_kit_run(&kit);
+    fake_await_hanging(kit.database);
+    struct pausing pausing = {.replay = kit.replay};
+    pthread_t thread;
+    cr_assert_eq(pthread_create(&thread, NULL, pause_it, &pausing), 0);
+    lane_kit_await_state(&kit, "mozi", 1, LANE_PAUSED);
+    fake_release(kit.database);
+    pthread_join(thread, NULL);
+    while (is_connected(&kit)) { /* a paused worker lets go of its connection */
+        nanosleep(&(struct timespec){0, 1000000}, NULL);
+    }
+    cr_assert_eq(kit_lane(&kit.journal, "mozi", 0).done.seq, 1);
+    cr_assert_eq(kit_lane(&kit.journal, "mozi", 1).done.seq, 0);
+    cr_assert_not(kit_lane(&kit.journal, "mozi", 0).confirmed);
+    cr_assert_eq(lane_kit_told(&kit, "connection_lost"), 0);
     lane_kit_end(&kit);
 }
 
@@ -535,7 +572,7 @@ Test(replay, every_state_has_a_name)
     cr_assert_str_eq(lane_state_name(LANE_STOPPED), "stopped");
 }
 
-Test(replay, a_rate_is_kept_across_lanes)
+Test(replay, a_rate_is_kept_across_lanes_in_turn)
 {
     struct lane_kit kit;
     lane_kit_start(&kit);
@@ -543,17 +580,21 @@ Test(replay, a_rate_is_kept_across_lanes)
     kit.config.clock = &kit.journal.clock.clock; /* stands still */
     kit.config.rows_per_second_max = 10;
     kit.config.connections = 1;
-    for (unsigned i = 0; i < 4; i++) {
+    for (unsigned i = 0; i < 8; i++) {
         lane_kit_append(&kit, mozi, i % 2, 5 * i, 5, NULL);
     }
     lane_kit_run(&kit);
-    lane_kit_await_done(&kit, mozi, 0, 3); /* 10 rows, two entries: one second's worth */
-    replay_wake(kit.replay);
-    cr_assert_eq(fake_calls(kit.database, FAKE_APPLY), 1);
-    cr_assert_eq(kit_lane(&kit.journal, "mozi", 1).done.seq, 0);
-    kit_pass(&kit.journal, 1000000);
-    replay_wake(kit.replay);
-    lane_kit_await_done(&kit, mozi, 1, 4);
-    cr_assert_eq(fake_calls(kit.database, FAKE_APPLY), 2);
+    /* 10 rows, two entries: one second's worth, of one lane and then of the other */
+    static const uint64_t marks[][2] = {{3, 0}, {3, 4}, {7, 4}, {7, 8}};
+    for (uint64_t second = 0; second < 4; second++) {
+        uint32_t lane = second % 2;
+        lane_kit_await_done(&kit, mozi, lane, marks[second][lane]);
+        replay_wake(kit.replay);
+        cr_assert_eq(kit_lane(&kit.journal, "mozi", 0).done.seq, marks[second][0]);
+        cr_assert_eq(kit_lane(&kit.journal, "mozi", 1).done.seq, marks[second][1]);
+        cr_assert_eq(fake_calls(kit.database, FAKE_APPLY), second + 1);
+        kit_pass(&kit.journal, 1000000);
+        replay_wake(kit.replay);
+    }
     lane_kit_end(&kit);
 }
