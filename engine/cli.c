@@ -212,8 +212,9 @@ static int check_fit(const struct cli *cli)
         }
     }
     if (cli->arg_count < command->args_min || cli->arg_count > command->args_max) {
-        return cli_fail(EXIT_USAGE, "usage: holdfast %s %s; see `holdfast %s --help`",
-                        command->name, command->arguments, command->name);
+        return cli_fail(EXIT_USAGE, "usage: holdfast %s%s%s; see `holdfast %s --help`",
+                        command->name, command->arguments[0] ? " " : "",
+                        command->arguments, command->name);
     }
     return 0;
 }

@@ -24,7 +24,8 @@ static int print_schema(const struct cli *cli, const struct config *config,
     const char *user = cli->text[OPTION_USER];
     struct buf out = {0};
     append_streams(&out, streams, count);
-    buf_append_text(&out, "-- the least rights\n");
+    buf_append_text(&out,
+                    "-- the least rights; the user must be there: CREATE USER first\n");
     struct ddl_rights rights = {
         .database = database ? database : config->database.name,
         .user = user ? user : config->database.user,

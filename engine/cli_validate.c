@@ -15,8 +15,10 @@ static int check_file(const struct config *config, const char *key, const char *
         return 0;
     }
     char why[128];
-    return cli_fail(EXIT_CONFIGURATION, "%s: %s: '%s' can't be read: %s", config->path,
-                    key, path, strerror_r(errno, why, sizeof why));
+    return cli_fail(EXIT_CONFIGURATION,
+                    "%s: %s: '%s' can't be read: %s; make the file, or let this user "
+                    "read it",
+                    config->path, key, path, strerror_r(errno, why, sizeof why));
 }
 
 static int check_files(const struct config *config)
