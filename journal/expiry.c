@@ -152,6 +152,19 @@ static int sweep_one(struct pass *pass, bool *out_ended, struct err *err)
                                       : ERR_OK;
 }
 
+/* A sweep that was to make room and came to its end without finding enough need not be
+ * made again until a lane moves; one that found enough goes on there the next time. */
+static void end_sweep(struct pass *pass)
+{
+    struct expiry_state *expiry = &pass->change->journal->expiry;
+    if (pass->room_target == 0) {
+        expiry->sweep_seq = 0;
+    } else if (pass->change->freed_bytes < pass->room_target) {
+        expiry->sweep_seq = 0;
+        expiry->exhausted = true;
+    }
+}
+
 static int sweep(struct pass *pass, uint64_t blocked_seq, struct err *err)
 {
     struct change *change = pass->change;
@@ -173,8 +186,7 @@ static int sweep(struct pass *pass, uint64_t blocked_seq, struct err *err)
         rc = sweep_one(pass, &ended, err);
     }
     if (ended) {
-        expiry->sweep_seq = 0;
-        expiry->exhausted = true;
+        end_sweep(pass);
     }
     return rc;
 }

@@ -279,8 +279,8 @@ void journal_confirm(struct journal *journal, const char *stream, uint32_t lane,
     pthread_mutex_lock(&journal->lock);
     struct lane *found = lanes_find(journal, stream, lane);
     if (found) {
+        journal->lanes_moved = journal->lanes_moved || found->confirmed != confirmed;
         found->confirmed = confirmed;
-        journal->lanes_moved = true;
     }
     pthread_mutex_unlock(&journal->lock);
 }

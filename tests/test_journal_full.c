@@ -264,3 +264,43 @@ Test(journal_full, names_what_is_no_longer_retained)
     journal_entries_free(&entries);
     kit_end(&kit);
 }
+
+/* All applied entries of the lane that runs are given, not only as many as were wanted
+ * the first time, though nothing more is marked or confirmed meanwhile. */
+static void expect_all_given(bool routine_sweep_first)
+{
+    struct kit kit;
+    kit_start(&kit);
+    kit.config.size_max = 8 << 20;
+    kit_open(&kit);
+    kit_append(&kit, "stopped", 0, "pending");
+    journal_confirm(kit.journal, "stopped", 0, true);
+    uint64_t last = 0;
+    for (unsigned i = 0; i < 60; i++) {
+        last = kit_append_bytes(&kit, "well", 0, 4 * ENTRY, i);
+    }
+    kit_done(&kit, last);
+    journal_confirm(kit.journal, "well", 0, true);
+    kit_commit(&kit);
+    if (routine_sweep_first) {
+        kit_pass(&kit, hour_us);
+        kit_commit(&kit);
+    }
+    fill(&kit, "stopped");
+    unsigned full = 0;
+    for (uint64_t seq = 2; seq <= last; seq++) {
+        full += kit_state(&kit, seq) == JOURNAL_ENTRY_FULL;
+    }
+    cr_expect_eq(full, 0, "%u applied entries stay though intake is refused", full);
+    kit_end(&kit);
+}
+
+Test(journal_full, gives_all_that_is_applied_before_it_refuses)
+{
+    expect_all_given(false);
+}
+
+Test(journal_full, gives_all_that_is_applied_after_a_sweep_for_time)
+{
+    expect_all_given(true);
+}
