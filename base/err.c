@@ -49,7 +49,10 @@ int err_set_errno(struct err *err, enum err_code code, int sys, const char *form
 
 int err_wrap(struct err *err, const char *format, ...)
 {
-    assert(err && err->code != ERR_OK);
+    if (!err) {
+        return ERR_INTERNAL;
+    }
+    assert(err->code != ERR_OK);
     char inner[ERR_MESSAGE_MAX];
     memcpy(inner, err->message, sizeof inner);
     va_list args;

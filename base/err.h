@@ -70,7 +70,8 @@ int err_set(struct err *err, enum err_code code, int sys, const char *format, ..
 int err_set_errno(struct err *err, enum err_code code, int sys, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
-/* Puts "context: " before the message that *err holds and returns its code. */
+/* Puts "context: " before the message that *err holds and returns its code. With NULL the
+ * code is not known here: ERR_INTERNAL; so whoever wants the code passes an err. */
 int err_wrap(struct err *err, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 

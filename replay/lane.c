@@ -269,8 +269,9 @@ void lane_cannot_connect(struct lane *lane, const struct err *why, int64_t next_
 static bool has_entries(const struct lane *lane)
 {
     struct journal_lane known;
+    struct err err = {0};
     int code = journal_lane_get(lane_config(lane)->journal, lane->stream_name,
-                                lane->id.lane, &known, NULL);
+                                lane->id.lane, &known, &err);
     if (code == ERR_NOT_FOUND) {
         return false;
     }

@@ -82,3 +82,10 @@ Test(base_err, each_code_has_a_name_a_text_and_a_class)
     cr_assert_eq(err_class(ERR_DATA), ERR_CLASS_REJECT);
     cr_assert_eq(err_class(ERR_IO), ERR_CLASS_HALT);
 }
+
+/* Not every caller wants the explanation; none may be brought down by its absence. */
+Test(base_err, wrapping_without_an_err)
+{
+    cr_assert_eq(err_wrap(NULL, "outer"), ERR_INTERNAL);
+    cr_assert_eq(err_set(NULL, ERR_FULL, 0, "inner"), ERR_FULL);
+}
