@@ -24,6 +24,27 @@ uint64_t dead_bytes_max(const char *stream, const struct journal_dead_letter *le
     return bytes;
 }
 
+/* A copy of a conflict under this key gives way to a dead letter: that alone leaves the
+ * record out of replay. */
+static int drop_copy(struct change *change, struct slice key, struct err *err)
+{
+    MDB_dbi dbi = change->journal->store.dead;
+    struct slice value;
+    struct format_dead there;
+    struct err absent;
+    int rc = change_get(change, dbi, key, &value, &absent);
+    if (rc) {
+        return rc == ERR_NOT_FOUND ? ERR_OK
+                                   : err_set(err, rc, absent.sys, "%s", absent.message);
+    }
+    rc = format_dead_decode(value, &there, err);
+    if (rc || there.state != JOURNAL_DEAD_CONFLICT) {
+        return rc;
+    }
+    change->next.dead_bytes -= key.len + value.len;
+    return change_delete(change, dbi, key, err);
+}
+
 int dead_put(struct change *change, const struct dead_origin *origin,
              const struct journal_dead_letter *letter, struct err *err)
 {
@@ -44,6 +65,12 @@ int dead_put(struct change *change, const struct dead_origin *origin,
         return err_set(err, ERR_NOMEM, 0, "out of memory");
     }
     format_dead_key(key, origin->seq, letter->index);
+    if (origin->state == JOURNAL_DEAD_KEPT) {
+        int dropped = drop_copy(change, slice_of(key, sizeof key), err);
+        if (dropped) {
+            return dropped;
+        }
+    }
     struct err there;
     int rc = change_put(change, journal->store.dead, slice_of(key, sizeof key),
                         buf_slice(&journal->scratch), MDB_NOOVERWRITE, &there);
@@ -243,8 +270,9 @@ static int show(const struct bite *bite, size_t i,
     int rc = format_dead_decode(
         slice_of(bite->bytes.data + bite->items[i].at, bite->items[i].len), &dead, err);
     if (rc) {
-        return err_wrap(err, "dead letter %llu/%u",
-                        (unsigned long long)bite->items[i].seq, bite->items[i].index);
+        err_wrap(err, "dead letter %llu/%u", (unsigned long long)bite->items[i].seq,
+                 bite->items[i].index);
+        return rc;
     }
     char reason[FORMAT_FIELD_MAX + 1];
     char field[FORMAT_FIELD_MAX + 1];

@@ -83,7 +83,10 @@ static int read_header(struct pass *pass, MDB_val *key, MDB_cursor_op op,
     }
     out_found->len = value.mv_size;
     rc = format_entry_decode(store_slice(value), &out_found->header, err);
-    return rc ? err_wrap(err, "expiring the oldest entries") : ERR_OK;
+    if (rc) {
+        err_wrap(err, "expiring the oldest entries");
+    }
+    return rc;
 }
 
 /* Deletes from the front. *out_blocked_seq: the entry that has to stay; 0: none, or one

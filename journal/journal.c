@@ -62,7 +62,10 @@ static int load(struct journal *journal, struct err *err)
     }
     rc = lanes_load(journal, txn, err);
     mdb_txn_abort(txn);
-    return rc ? err_wrap(err, "%s", journal->store.path) : ERR_OK;
+    if (rc) {
+        err_wrap(err, "%s", journal->store.path);
+    }
+    return rc;
 }
 
 static int check_config(const struct journal_config *config, struct err *err)

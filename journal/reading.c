@@ -142,7 +142,8 @@ int scan_next(struct scan *scan, struct scanned *out_entry, struct err *err)
                      (unsigned long long)out_entry->header.seq);
     }
     if (rc) {
-        return err_wrap(err, "entry %llu", (unsigned long long)scan->next);
+        err_wrap(err, "entry %llu", (unsigned long long)scan->next);
+        return rc;
     }
     scan->next++;
     out_entry->value = store_slice(value);

@@ -188,7 +188,10 @@ static int read_sentinel(struct store *store, struct err *err)
                              store->path);
     }
     int rc = format_sentinel_decode(slice_of(text, (size_t)len), store->id, err);
-    return rc ? err_wrap(err, "%s", store->path) : ERR_OK;
+    if (rc) {
+        err_wrap(err, "%s", store->path);
+    }
+    return rc;
 }
 
 static int file_length(const struct store *store, uint64_t *out_len, struct err *err)
@@ -304,7 +307,8 @@ static int check_identity(const struct store *store, MDB_txn *txn, struct err *e
     struct format_identity identity;
     rc = format_identity_decode(store_slice(value), &identity, err);
     if (rc) {
-        return err_wrap(err, "%s", store->path);
+        err_wrap(err, "%s", store->path);
+        return rc;
     }
     char id[JOURNAL_ID_TEXT];
     format_id_text(identity.id, id);
@@ -326,8 +330,9 @@ static int open_env(struct store *store, uint64_t map_bytes, unsigned flags,
     }
     rc = mdb_env_open(store->env, store->path, flags | MDB_NOTLS, 0600);
     if (rc) {
-        store_error(err, rc, "cannot open the journal's file");
-        return err_wrap(err, "%s", store->path);
+        rc = store_error(err, rc, "cannot open the journal's file");
+        err_wrap(err, "%s", store->path);
+        return rc;
     }
     MDB_stat about;
     MDB_envinfo info;

@@ -447,6 +447,36 @@ Test(journal, keeps_dead_letters)
     kit_end(&kit);
 }
 
+/* A dead letter leaves its record out of replay, a copy of a conflict doesn't: so it
+ * takes the copy's place, and never the other way round. */
+Test(journal, a_dead_letter_replaces_a_copy_of_a_conflict)
+{
+    struct kit kit;
+    struct err err = {0};
+    kit_start(&kit);
+    kit_open(&kit);
+    kit_append(&kit, "mozi", 0, "row");
+    struct journal_dead_letter copy = {.reason = "conflict",
+                                       .field = "",
+                                       .detail = "",
+                                       .bytes = SLICE_LITERAL("a long copy of the row")};
+    struct journal_dead_letter letter = {
+        .reason = "database", .field = "", .detail = "", .bytes = SLICE_LITERAL("row")};
+    cr_assert_eq(journal_conflicts_add(kit.journal, 1, &copy, 1, &err), ERR_OK);
+    cr_assert_eq(journal_dead_letters_add(kit.journal, 1, &letter, 1, &err), ERR_OK);
+    cr_assert_eq(journal_conflicts_add(kit.journal, 1, &copy, 1, &err), ERR_OK);
+    struct letters letters = visit_letters(&kit, 1, 1);
+    cr_assert_eq(letters.count, 1);
+    cr_assert_eq(letters.states[0], JOURNAL_DEAD_KEPT);
+    cr_assert_str_eq(letters.reasons[0], "database");
+    cr_assert_eq(kit_stat(&kit).dead_letters, 1);
+    uint64_t bytes = kit_stat(&kit).dead_letter_bytes;
+    kit_append(&kit, "mozi", 0, "row");
+    cr_assert_eq(journal_dead_letters_add(kit.journal, 2, &letter, 1, &err), ERR_OK);
+    cr_assert_eq(kit_stat(&kit).dead_letter_bytes, 2 * bytes, "both take the same room");
+    kit_end(&kit);
+}
+
 Test(journal, bounds_dead_letters_together)
 {
     struct kit kit;
