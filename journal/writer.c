@@ -443,7 +443,7 @@ static void wait_for_work(struct journal *journal)
         wait = earlier(wait, journal->marks_since_us + SECOND_US - now);
     }
     /* The clock may be a test's: look at it again before long. */
-    wait = earlier(wait, IDLE_WAIT_US);
+    wait = journal->fatal.code ? IDLE_WAIT_US : earlier(wait, IDLE_WAIT_US);
     if (wait <= 0) {
         return;
     }
@@ -502,8 +502,10 @@ static void commit_alone(struct journal *journal)
     }
     pthread_mutex_lock(&journal->lock);
     if (rc) {
-        /* Not even a mark fits: wait another second before the next try. */
+        /* Not even a mark fits: wait another second before the next try. At the end there
+         * is none: a lost mark is found again in the ledger. */
         journal->marks_since_us = clock_steady_us(journal->config.clock);
+        journal->marks_dirty = journal->marks_dirty && !journal->stopping;
     }
     pthread_mutex_unlock(&journal->lock);
     if (!rc) {

@@ -584,3 +584,17 @@ Test(journal, refuses_what_is_out_of_bounds)
     cr_assert_eq(journal_append_wait(kit.journal, &append), ERR_OK);
     kit_end(&kit);
 }
+
+Test(journal, rewinding_an_unknown_lane_harms_nobody)
+{
+    struct kit kit;
+    struct err err = {0};
+    struct journal_position start = {0};
+    kit_start(&kit);
+    kit_open(&kit);
+    kit_append(&kit, "mozi", 0, "row");
+    cr_assert_eq(journal_rewind(kit.journal, "none", 7, &start, &err), ERR_NOT_FOUND);
+    cr_assert_eq(journal_health(kit.journal, &err), ERR_OK);
+    kit_append(&kit, "mozi", 0, "row");
+    kit_end(&kit);
+}
