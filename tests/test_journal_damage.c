@@ -43,6 +43,23 @@ static void flip(const struct kit *kit, off_t offset)
     cr_assert_eq(close(fd), 0);
 }
 
+static void write_sentinel(const struct kit *kit, const char *text)
+{
+    char path[128];
+    (void)snprintf(path, sizeof path, "%s/journal.id", kit->path);
+    FILE *file = fopen(path, "w");
+    cr_assert(file);
+    fputs(text, file);
+    cr_assert_eq(fclose(file), 0);
+}
+
+static bool never(const struct journal_dead_entry *entry, void *context)
+{
+    (void)context;
+    cr_assert_fail("a damaged dead letter was shown: %s", entry->letter.reason);
+    return false;
+}
+
 static void make(struct kit *kit)
 {
     /* Large enough for pages of its own: a small one leaves old copies in the file. */
@@ -142,6 +159,40 @@ Test(journal_damage, a_flipped_byte_of_a_header_is_found)
     cr_assert_eq(
         journal_read_lane(kit.journal, "mozi", 0, 0, &kit_no_limits, &entries, &err),
         ERR_CORRUPT);
+    /* the code is the same for those who want no explanation */
+    cr_assert_eq(
+        journal_read_lane(kit.journal, "mozi", 0, 0, &kit_no_limits, &entries, NULL),
+        ERR_CORRUPT);
+    cr_assert_eq(journal_read_entry(kit.journal, 3, &entries, NULL), ERR_CORRUPT);
+    kit_end(&kit);
+}
+
+Test(journal_damage, a_damaged_dead_letter_is_found)
+{
+    struct kit kit;
+    make(&kit);
+    kit_open(&kit);
+    struct journal_dead_letter letter = {
+        .reason = "bad", .field = "", .detail = "", .bytes = SLICE_LITERAL("lone row")};
+    struct err err = {0};
+    cr_assert_eq(journal_dead_letters_add(kit.journal, 1, &letter, 1, &err), ERR_OK);
+    kit_close(&kit);
+    flip(&kit, find_in_data(&kit, "lone row"));
+    kit_open(&kit);
+    cr_assert_eq(journal_dead_letters_visit(kit.journal, 1, 9, never, NULL, &err),
+                 ERR_CORRUPT);
+    cr_assert(strstr(err.message, "dead letter 1/0"), "%s", err.message);
+    cr_assert_eq(journal_dead_letters_visit(kit.journal, 1, 9, never, NULL, NULL),
+                 ERR_CORRUPT);
+    kit_end(&kit);
+}
+
+Test(journal_damage, a_foreign_file_needs_no_explanation)
+{
+    struct kit kit;
+    make(&kit);
+    write_sentinel(&kit, "something else");
+    cr_assert_eq(journal_open(&kit.config, true, &kit.journal, NULL), ERR_CORRUPT);
     kit_end(&kit);
 }
 
@@ -225,16 +276,6 @@ Test(journal_damage, a_missing_file_is_no_fresh_journal)
     cr_assert(strstr(err.message, "missing"), "%s", err.message);
     cr_assert_eq(access(path, F_OK), -1, "none was made");
     kit_end(&kit);
-}
-
-static void write_sentinel(const struct kit *kit, const char *text)
-{
-    char path[128];
-    (void)snprintf(path, sizeof path, "%s/journal.id", kit->path);
-    FILE *file = fopen(path, "w");
-    cr_assert(file);
-    fputs(text, file);
-    cr_assert_eq(fclose(file), 0);
 }
 
 Test(journal_damage, the_sentinel_is_compared)
