@@ -92,6 +92,7 @@ struct journal {
     uint64_t commits;
     uint64_t commit_us_total;
     bool refusing;
+    uint64_t full_from; /* no entry below it is retained in full */
     void (*on_commit)(void *context);
     void *on_commit_context;
 

@@ -368,24 +368,47 @@ static int measure(struct journal *journal, struct journal_stat *stat, struct er
     return rc;
 }
 
-struct oldest {
-    uint64_t first_seq;
-    int64_t full_at_us;
-    unsigned looked_at;
-};
+/* The oldest entry retained, which may be a stub. */
+static int find_first(struct journal *journal, struct journal_stat *stat, struct err *err)
+{
+    struct scan scan = scan_from(journal, 1);
+    struct scanned entry = {0};
+    int rc = scan_next(&scan, &entry, err);
+    scan_end(&scan);
+    stat->first_seq = entry.found ? entry.header.seq : 0;
+    return rc;
+}
 
-static bool look_for_oldest(const struct journal_entry *entry, void *context)
+/* The oldest entry in full. A stopped lane may have many stubs before it, so a call
+ * begins where the one before it got to: anyone may ask for the status, as often as they
+ * like. */
+static int find_full(struct journal *journal, struct journal_stat *stat, struct err *err)
 {
     enum { LOOK_AT = 100000 };
-    struct oldest *oldest = context;
-    if (!oldest->first_seq) {
-        oldest->first_seq = entry->seq;
+    pthread_mutex_lock(&journal->lock);
+    uint64_t from = journal->full_from;
+    pthread_mutex_unlock(&journal->lock);
+    struct scan scan = scan_from(journal, from);
+    struct scanned entry = {0};
+    unsigned looked_at = 0;
+    bool full = false;
+    int rc;
+    do {
+        rc = scan_next(&scan, &entry, err);
+        full = !rc && entry.found && entry.header.state == JOURNAL_ENTRY_FULL;
+    } while (!rc && entry.found && !full && ++looked_at < LOOK_AT);
+    scan_end(&scan);
+    if (rc) {
+        return rc;
     }
-    if (entry->state == JOURNAL_ENTRY_FULL) {
-        oldest->full_at_us = entry->received_at_us;
-        return false;
+    uint64_t reached = full ? entry.header.seq : scan.next;
+    stat->oldest_at_us = full ? entry.header.received_at_us : 0;
+    pthread_mutex_lock(&journal->lock);
+    if (journal->full_from < reached) {
+        journal->full_from = reached;
     }
-    return ++oldest->looked_at < LOOK_AT;
+    pthread_mutex_unlock(&journal->lock);
+    return ERR_OK;
 }
 
 int journal_stat(struct journal *journal, struct journal_stat *out_stat, struct err *err)
@@ -395,16 +418,16 @@ int journal_stat(struct journal *journal, struct journal_stat *out_stat, struct 
         return rc;
     }
     struct journal_stat stat = {0};
-    struct oldest oldest = {0};
     rc = measure(journal, &stat, err);
     if (!rc) {
-        rc = journal_visit(journal, 1, look_for_oldest, &oldest, err);
+        rc = find_first(journal, &stat, err);
+    }
+    if (!rc) {
+        rc = find_full(journal, &stat, err);
     }
     if (rc) {
         return rc;
     }
-    stat.first_seq = oldest.first_seq;
-    stat.oldest_at_us = oldest.full_at_us;
     pthread_mutex_lock(&journal->lock);
     stat.next_seq = journal->state.next_seq;
     stat.records = journal->state.records;

@@ -304,3 +304,58 @@ Test(journal_full, gives_all_that_is_applied_after_a_sweep_for_time)
 {
     expect_all_given(true);
 }
+
+/* The reach is found again from where the last look at it ended. */
+Test(journal_full, tells_its_reach_behind_stubs)
+{
+    struct kit kit;
+    kit_start(&kit);
+    kit.config.retain_us = hour_us;
+    kit_open(&kit);
+    kit_append(&kit, "well", 0, "payload");
+    cr_assert_eq(kit_stat(&kit).oldest_at_us, kit.clock.wall_us);
+    kit_append(&kit, "stopped", 0, "pending");
+    int64_t stopped_us = kit.clock.wall_us;
+    kit_pass(&kit, hour_us / 2);
+    uint64_t last = 0;
+    for (unsigned i = 0; i < 300; i++) {
+        last = kit_append(&kit, "well", 0, "payload");
+    }
+    kit_done(&kit, last);
+    journal_confirm(kit.journal, "well", 0, true);
+    kit_pass(&kit, 2 * hour_us);
+    do {
+        kit_commit(&kit); /* a bounded number of entries goes with each */
+    } while (kit_state(&kit, last) == JOURNAL_ENTRY_FULL);
+    cr_assert_eq(kit_state(&kit, 1), -1);
+    cr_assert_eq(kit_stat(&kit).first_seq, 2);
+    cr_assert_eq(kit_stat(&kit).oldest_at_us, stopped_us);
+
+    /* stubs of a lane that isn't confirmed are the oldest now */
+    kit_reopen(&kit);
+    int64_t next_us = kit.clock.wall_us;
+    uint64_t next = kit_append(&kit, "other", 0, "payload");
+    kit_done(&kit, 2);
+    journal_confirm(kit.journal, "stopped", 0, true);
+    kit_commit(&kit);
+    for (int i = 0; i < 3; i++) {
+        cr_assert_eq(kit_stat(&kit).first_seq, 3);
+        cr_assert_eq(kit_stat(&kit).oldest_at_us, next_us);
+    }
+    journal_confirm(kit.journal, "well", 0, true);
+    do {
+        kit_commit(&kit);
+    } while (kit_stat(&kit).first_seq != next);
+    cr_assert_eq(kit_stat(&kit).oldest_at_us, next_us);
+    kit_done(&kit, next);
+    journal_confirm(kit.journal, "other", 0, true);
+    kit_pass(&kit, 2 * hour_us);
+    kit_commit(&kit);
+    cr_assert_eq(kit_stat(&kit).first_seq, 0);
+    cr_assert_eq(kit_stat(&kit).oldest_at_us, 0);
+    kit_append(&kit, "well", 0, "payload");
+    cr_assert_eq(kit_stat(&kit).oldest_at_us, kit.clock.wall_us);
+    kit_reopen(&kit);
+    cr_assert_eq(kit_stat(&kit).oldest_at_us, kit.clock.wall_us);
+    kit_end(&kit);
+}
