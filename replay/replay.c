@@ -18,7 +18,7 @@
 
 #define PAUSED_SETTING "paused"
 
-enum { IDLE_RECHECK_US = 20000000 };
+enum { IDLE_RECHECK_US = 20000000, PAUSE_WAIT_US = 3000000, PAUSE_LOOK_US = 50000 };
 
 struct worker {
     struct replay *replay;
@@ -326,15 +326,17 @@ static const struct stream *stream_named(const struct replay_config *config,
     return NULL;
 }
 
-/* A lane of the journal that configuration alone does not give: its number is beyond the
- * stream's lanes now, or its stream is gone, and it has entries that are not applied. */
+/* A lane of the journal that configuration alone does not give. Where its number is
+ * beyond the stream's lanes now it is served all the same, also with nothing to apply:
+ * only a lane that is compared with its ledger lets its entries expire. Where its stream
+ * is gone it matters for what is not applied. */
 static bool is_left_over(const struct replay_config *config,
                          const struct journal_lane *known)
 {
     const struct stream *stream = stream_named(config, known->stream);
     bool given = stream && known->lane < stream->lanes;
     bool foreign = known->stream[0] == '('; /* the engine's own, as (unrouted) */
-    return !given && !foreign && known->last_seq > known->done.seq;
+    return !given && !foreign && (stream || known->last_seq > known->done.seq);
 }
 
 static void add_lanes(struct replay *replay, const struct journal_lane *known,
@@ -572,6 +574,21 @@ static bool any_busy(const struct replay *replay)
     return false;
 }
 
+/* Under the lock. True once no lane is within a transaction; false: it takes long, or
+ * somebody resumes or stops meanwhile. */
+static bool await_standstill(struct replay *replay)
+{
+    int64_t deadline_us = now_us(replay) + PAUSE_WAIT_US;
+    while (any_busy(replay) && replay->paused && !replay->stopping &&
+           now_us(replay) < deadline_us) {
+        /* the system's time, whatever clock the lanes go by */
+        int64_t until_us = clock_steady_us(&clock_system) + PAUSE_LOOK_US;
+        struct timespec until = {until_us / 1000000, until_us % 1000000 * 1000};
+        (void)pthread_cond_timedwait(&replay->settled, &replay->shared.lock, &until);
+    }
+    return !any_busy(replay);
+}
+
 int replay_pause(struct replay *replay, bool paused, struct err *err)
 {
     int code = journal_setting_put(replay->shared.config.journal, PAUSED_SETTING,
@@ -583,10 +600,14 @@ int replay_pause(struct replay *replay, bool paused, struct err *err)
     replay->paused = paused;
     replay->wakes++;
     pthread_cond_broadcast(&replay->changed);
-    while (paused && any_busy(replay)) {
-        pthread_cond_wait(&replay->settled, &replay->shared.lock);
-    }
+    bool still = paused && await_standstill(replay);
     unlock(replay);
+    if (paused && !still) {
+        return err_set(
+            err, ERR_TIMEOUT, 0,
+            "pausing: no new transaction begins, but one is still in hand; ask "
+            "again, or look at 'holdfast status'");
+    }
     return ERR_OK;
 }
 

@@ -113,8 +113,9 @@ void replay_stop(struct replay *replay, int64_t deadline_us);
 /* New entries may be there. Cheap; any thread, also the journal's writer. */
 void replay_wake(struct replay *replay);
 
-/* Lanes stand still after their present transaction, and `true` waits for that;
- * remembered in the journal, so it survives a restart. */
+/* Lanes stand still after their present transaction, and `true` waits for that, at most
+ * 3 s: ERR_TIMEOUT then, and they stand still when it has ended. Remembered in the
+ * journal, so it survives a restart. */
 int replay_pause(struct replay *replay, bool paused, struct err *err);
 
 /* `deadletter accept`: the lane goes on after dead_in_a_row_max. ERR_NOT_FOUND. */
