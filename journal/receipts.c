@@ -5,12 +5,38 @@
 #include <stdlib.h>
 
 /* With an expired one the key is as good as new, though its record may still be there. */
+static bool is_over(const struct journal *journal, int64_t now_us, int64_t at_us)
+{
+    return now_us - at_us > journal->config.receipts_retain_us;
+}
+
 static int key_reused(struct err *err)
 {
     return err_set(
         err, ERR_KEY_REUSED, 0,
         "this idempotency key was used with another body: take a new key for a "
         "new batch");
+}
+
+/* Takes a receipt away, whose time record is `time_key`. */
+static int drop(struct change *change, struct slice key, struct slice time_key,
+                struct err *err)
+{
+    MDB_dbi receipts = change->journal->store.receipts;
+    int rc = change_delete(change, receipts, key, err);
+    if (!rc) {
+        rc = change_delete(change, receipts, time_key, err);
+    }
+    change->next.receipts -= !rc && change->next.receipts;
+    return rc;
+}
+
+static int drop_over(struct change *change, struct slice key,
+                     const struct format_receipt *receipt, struct err *err)
+{
+    uint8_t time_key[FORMAT_RECEIPT_TIME_KEY_LEN];
+    format_receipt_time_key(time_key, receipt->at_us, receipt->first_seq);
+    return drop(change, key, slice_of(time_key, sizeof time_key), err);
 }
 
 int receipts_look_up(struct change *change, struct journal_append *append,
@@ -37,6 +63,9 @@ int receipts_look_up(struct change *change, struct journal_append *append,
     rc = format_receipt_decode(value, &receipt, err);
     if (rc) {
         return rc;
+    }
+    if (is_over(change->journal, change->now_us, receipt.at_us)) {
+        return drop_over(change, slice_of(key, key_len), &receipt, err);
     }
     *out_decided = true;
     if (memcmp(receipt.body_sum, append->receipt.body_sum, sizeof receipt.body_sum) !=
@@ -137,19 +166,14 @@ static int expire_one(struct change *change, bool *out_done, struct err *err)
     int64_t at_us = 0;
     rc = format_receipt_time_decode(time_slice, &at_us, err);
     bool due = change->next.receipts > journal->config.receipts_max ||
-               change->now_us - at_us > journal->config.receipts_retain_us;
+               is_over(journal, change->now_us, at_us);
     if (rc || !due) {
         return rc;
     }
     *out_done = false;
     uint8_t key[FORMAT_RECEIPT_KEY_MAX];
     size_t key_len = format_receipt_key(key, scope_key);
-    rc = change_delete(change, journal->store.receipts, slice_of(key, key_len), err);
-    if (!rc) {
-        rc = change_delete(change, journal->store.receipts, time_slice, err);
-    }
-    change->next.receipts -= !rc && change->next.receipts;
-    return rc;
+    return drop(change, slice_of(key, key_len), time_slice, err);
 }
 
 int receipts_expire(struct change *change, struct err *err)
@@ -201,8 +225,11 @@ int journal_receipt_find(struct journal *journal, struct slice scope_key,
     }
     struct format_receipt receipt = {0};
     rc = find_in(journal, txn, scope_key, &receipt, err);
-    if (!rc && receipt.first_seq >= end) {
-        /* seen before its commit is known to be durable */
+    /* A reader doesn't know how long the writer retains them. */
+    int64_t now_us = clock_wall_us(journal->config.clock);
+    bool over = !rc && !journal->reader && is_over(journal, now_us, receipt.at_us);
+    if (!rc && (over || receipt.first_seq >= end)) {
+        /* seen after its time, or before its commit is known to be durable */
         rc = err_set(err, ERR_NOT_FOUND, 0, "no receipt with this key");
     }
     if (!rc && memcmp(receipt.body_sum, body_sum, sizeof receipt.body_sum) != 0) {

@@ -140,6 +140,43 @@ Test(journal_receipts, expire_by_age)
     kit_end(&kit);
 }
 
+/* A key whose time is over is as good as new, though nothing was committed since that
+ * could have taken its record away. */
+Test(journal_receipts, are_over_before_they_are_taken_away)
+{
+    struct kit kit;
+    kit_start(&kit);
+    kit.config.receipts_retain_us = 1000;
+    kit_open(&kit);
+    struct journal_append append = keyed("same", 1);
+    cr_assert_eq(journal_append_wait(kit.journal, &append), ERR_OK);
+    append = keyed("other", 1);
+    cr_assert_eq(journal_append_wait(kit.journal, &append), ERR_OK);
+    kit_pass(&kit, 1001);
+    uint64_t seq = 0;
+    cr_assert_eq(find(&kit, "same", 1, &seq), ERR_NOT_FOUND);
+    cr_assert_eq(find(&kit, "same", 2, &seq), ERR_NOT_FOUND);
+    append = keyed("same", 2);
+    cr_assert_eq(journal_append_wait(kit.journal, &append), ERR_OK);
+    cr_assert_eq(append.outcome, JOURNAL_APPENDED);
+    append = keyed("other", 1);
+    cr_assert_eq(journal_append_wait(kit.journal, &append), ERR_OK);
+    cr_assert_eq(append.outcome, JOURNAL_APPENDED);
+    /* the new ones are not taken for the old ones when those would have gone */
+    kit_commit(&kit);
+    cr_assert_eq(kit_stat(&kit).receipts, 2);
+    cr_assert_eq(find(&kit, "same", 2, &seq), ERR_OK);
+    cr_assert_eq(seq, 3);
+    append = keyed("other", 1);
+    cr_assert_eq(journal_append_wait(kit.journal, &append), ERR_OK);
+    cr_assert_eq(append.outcome, JOURNAL_REPLAYED);
+    cr_assert_eq(append.first_seq, 4);
+    kit_pass(&kit, 1001);
+    kit_commit(&kit);
+    cr_assert_eq(kit_stat(&kit).receipts, 0);
+    kit_end(&kit);
+}
+
 Test(journal_receipts, expire_by_number_oldest_first)
 {
     struct kit kit;
