@@ -5,6 +5,11 @@
 
 enum { STEP = 1 << 16, GZIP_ONLY = 15 + 16 };
 
+bool gzip_is(struct slice bytes)
+{
+    return bytes.len >= 2 && memcmp(bytes.data, "\x1f\x8b", 2) == 0;
+}
+
 static int refuse(struct err *err, int rc)
 {
     if (rc == Z_MEM_ERROR) {

@@ -38,8 +38,10 @@ static unsigned status_of(const struct err *err)
 /* Replaces a packed body by its inflated text. */
 static int inflate_body(struct request *request, struct err *err)
 {
+    /* told by its first bytes, as JSON and CSV are, whatever the headers say */
     const char *encoding = request_header(request, MHD_HTTP_HEADER_CONTENT_ENCODING);
-    if (!encoding || strcasecmp(encoding, "identity") == 0) {
+    bool named = encoding && strcasecmp(encoding, "identity") != 0;
+    if (!named && !gzip_is(buf_slice(&request->body))) {
         return ERR_OK;
     }
     struct buf text = {.max = engine_config(request->http->engine)->intake.body_max};

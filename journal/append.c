@@ -7,9 +7,6 @@
 
 #include <assert.h>
 
-static const char full_advice[] =
-    "the journal is full; it takes new work again when the database has caught up";
-
 uint64_t append_bytes(const struct journal *journal, const struct journal_append *append)
 {
     uint64_t page = journal->store.page_size;
@@ -48,7 +45,7 @@ static int admit(struct change *change, struct journal_append *append)
     uint64_t bytes = append_bytes(journal, append);
     if (bytes > change->intake_left) {
         change->refused = true;
-        return err_set(&append->err, ERR_FULL, 0, "%s", full_advice);
+        return err_set(&append->err, ERR_FULL, 0, "%s", handle_full_advice);
     }
     change->intake_left -= bytes;
     change->appended_bytes += bytes;

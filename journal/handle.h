@@ -108,6 +108,9 @@ struct journal {
 int handle_measure(const struct journal *journal, MDB_txn *txn, struct space *out_space,
                    struct err *err);
 
+/* What whoever is refused for want of room is told. */
+extern const char handle_full_advice[];
+
 /* The error that a dead handle repeats; ERR_OK while it is well. Under the lock. */
 int handle_check_alive(const struct journal *journal, struct err *err);
 

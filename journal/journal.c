@@ -10,6 +10,10 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+const char handle_full_advice[] =
+    "the journal is full, or its disk is; it takes new work again when the database has "
+    "caught up, or the disk has room";
+
 void journal_config_defaults(struct journal_config *config)
 {
     static const int64_t hour_us = 3600LL * 1000 * 1000;

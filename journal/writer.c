@@ -286,9 +286,7 @@ static int try_alone(struct journal *journal, const struct group *one, bool *out
 static void refuse(struct err *err)
 {
     if (err->code != ERR_FULL) {
-        err_set(err, ERR_FULL, 0,
-                "the journal is full; it takes new work again when the database has "
-                "caught up");
+        err_set(err, ERR_FULL, 0, "%s", handle_full_advice);
     }
 }
 
