@@ -16,6 +16,7 @@ enum {
     PASSWORD_MAX = 1024,
     SERVER_PACKET_TOO_LARGE = 1153,
     CLIENT_SERVER_GONE = 2006,
+    CLIENT_LOCAL_INFILE_REFUSED = 4166, /* ER_LOAD_INFILE_CAPABILITY_DISABLED */
 };
 
 #define SERVER_VALUES_DEPRECATED "1287"
@@ -28,6 +29,7 @@ struct db {
     char statement[STATEMENT_HEAD_MAX + 4];
     pthread_mutex_t socket_lock; /* against db_abort from another thread */
     int socket;                  /* -1: none */
+    const struct slice *infile; /* what a LOAD DATA LOCAL under way is to send, or NULL */
 };
 
 /* ---- Errors ------------------------------------------------------------------------ */
@@ -321,6 +323,66 @@ const struct db_server *db_server(const struct db *db)
     return &db->server;
 }
 
+/* ---- LOAD DATA LOCAL ----------------------------------------------------------------
+ *
+ * A server may answer any statement by asking for a file. It gets the bytes of db_load
+ * and nothing else; the client library's own handler, which opens files, is replaced. */
+
+struct infile {
+    struct slice rest;
+    bool refused;
+};
+
+static int infile_init(void **out_infile, const char *file, void *context)
+{
+    (void)file;
+    struct db *db = context;
+    struct infile *infile = calloc(1, sizeof *infile);
+    *out_infile = infile;
+    if (!infile) {
+        return 1;
+    }
+    infile->refused = db->infile == NULL;
+    if (db->infile) {
+        infile->rest = *db->infile;
+        db->infile = NULL; /* once a statement */
+    }
+    return infile->refused;
+}
+
+static int infile_read(void *context, char *out_bytes, unsigned room)
+{
+    struct infile *infile = context;
+    size_t len = infile->rest.len < room ? infile->rest.len : room;
+    len = len < INT32_MAX ? len : INT32_MAX;
+    if (len) {
+        memcpy(out_bytes, infile->rest.data, len);
+        infile->rest = slice_of(infile->rest.data + len, infile->rest.len - len);
+    }
+    return (int)len;
+}
+
+static void infile_end(void *infile)
+{
+    free(infile);
+}
+
+static int infile_error(void *infile, char *out_text, unsigned room)
+{
+    snprintf(out_text, room, "%s",
+             infile ? "the server asked for a file, and gets none" : "out of memory");
+    return CLIENT_LOCAL_INFILE_REFUSED;
+}
+
+int db_load(struct db *db, struct slice sql, struct slice data, struct db_outcome *out,
+            struct err *err)
+{
+    db->infile = &data;
+    int code = db_exec(db, sql, out, err);
+    db->infile = NULL;
+    return code;
+}
+
 /* ---- Connecting -------------------------------------------------------------------- */
 
 static uint32_t or_default(uint32_t seconds, uint32_t otherwise)
@@ -367,13 +429,13 @@ static bool set_options(MYSQL *handle, const struct db_config *config, bool over
     unsigned connect_s = or_default(config->connect_timeout_s, 10);
     unsigned call_s = or_default(config->call_timeout_s, 60);
     unsigned protocol = over_tcp ? MYSQL_PROTOCOL_TCP : MYSQL_PROTOCOL_SOCKET;
-    unsigned off = 0;
+    unsigned on = 1;
     my_bool reconnect = 0;
     bool failed = mysql_options(handle, MYSQL_OPT_CONNECT_TIMEOUT, &connect_s) ||
                   mysql_options(handle, MYSQL_OPT_READ_TIMEOUT, &call_s) ||
                   mysql_options(handle, MYSQL_OPT_WRITE_TIMEOUT, &call_s) ||
                   mysql_options(handle, MYSQL_OPT_PROTOCOL, &protocol) ||
-                  mysql_options(handle, MYSQL_OPT_LOCAL_INFILE, &off) ||
+                  mysql_options(handle, MYSQL_OPT_LOCAL_INFILE, &on) ||
                   mysql_options(handle, MYSQL_OPT_RECONNECT, &reconnect) ||
                   mysql_options(handle, MYSQL_SET_CHARSET_NAME, "utf8mb4");
     my_bool tls = config->tls_ca != NULL;
@@ -466,6 +528,8 @@ static void visit_server(struct db_server *server, struct slice name, struct sli
         snprintf(server->binlog_format, sizeof server->binlog_format, "%.15s", text);
     } else if (slice_is(name, "innodb_doublewrite")) {
         server->doublewrite = !slice_is(value, "OFF");
+    } else if (slice_is(name, "local_infile")) {
+        server->local_infile = slice_is(value, "ON");
     }
 }
 
@@ -517,8 +581,8 @@ static int examine_session(struct db *db, struct err *err)
             "SHOW SESSION VARIABLES WHERE Variable_name IN ('tx_isolation', "
             "'transaction_isolation', 'sql_mode', 'time_zone', 'autocommit', "
             "'max_allowed_packet', 'innodb_flush_log_at_trx_commit', 'log_bin', "
-            "'sync_binlog', 'binlog_format', 'innodb_doublewrite', 'wsrep_on', "
-            "'wsrep_provider')"),
+            "'sync_binlog', 'binlog_format', 'innodb_doublewrite', 'local_infile', "
+            "'wsrep_on', 'wsrep_provider')"),
         visit_variable, &facts, err);
     if (code) {
         return code;
@@ -581,6 +645,8 @@ static int log_in(struct db *db, const struct db_config *config,
         explicit_bzero(password, sizeof password);
         return err_set(err, ERR_INTERNAL, 0, "the client library refuses an option");
     }
+    mysql_set_local_infile_handler(db->handle, infile_init, infile_read, infile_end,
+                                   infile_error, db);
     bool connected = mysql_real_connect(db->handle, over_tcp ? host->name : NULL,
                                         config->user, password, config->name, host->port,
                                         config->socket, CLIENT_FOUND_ROWS);

@@ -78,6 +78,7 @@ struct db_server {
     bool binlog_synced; /* sync_binlog=1, or no binary log */
     char binlog_format[16];
     bool doublewrite;
+    bool local_infile; /* takes LOAD DATA LOCAL */
 };
 const struct db_server *db_server(const struct db *db);
 
@@ -94,6 +95,13 @@ struct db_outcome {
 int db_exec(struct db *db, struct slice sql, struct db_outcome *out, struct err *err);
 int db_execf(struct db *db, struct db_outcome *out, struct err *err, const char *format,
              ...) __attribute__((format(printf, 4, 5)));
+
+/* LOAD DATA LOCAL INFILE of `data` in memory; any file name in the statement stands for
+ * it. Outside of this call the client refuses whatever file a server asks for. LOCAL
+ * means IGNORE: rows that fail become warnings, so out->warnings and out->matched (rows
+ * inserted) must be looked at. After an error some rows may be there: roll back. */
+int db_load(struct db *db, struct slice sql, struct slice data, struct db_outcome *out,
+            struct err *err);
 
 /* One cell; data NULL for SQL NULL, else closed by a NUL that len doesn't count. */
 struct db_rows {

@@ -66,13 +66,32 @@ int fold_order_records(const struct stream *stream, const struct apply_record *a
 struct order {
     const struct stream *stream;
     const struct apply_record *records;
+    const uint64_t *prefixes; /* one a record */
 };
+
+/* The beginning of the entity key as a number: where two differ, they order as the keys
+ * do. Most comparisons end here. */
+static uint64_t key_prefix(const struct value *key)
+{
+    if (key->type == VALUE_IP) {
+        return ip_text_order(key->ip);
+    }
+    uint64_t prefix = 0;
+    for (size_t i = 0; key->type == VALUE_TEXT && i < sizeof prefix; i++) {
+        uint8_t byte = i < key->text.len ? (uint8_t)key->text.data[i] : 0;
+        prefix = prefix << 8 | byte;
+    }
+    return prefix;
+}
 
 static int compare_records(const void *left, const void *right, void *context)
 {
     const struct order *order = context;
     uint32_t a = *(const uint32_t *)left;
     uint32_t b = *(const uint32_t *)right;
+    if (order->prefixes[a] != order->prefixes[b]) {
+        return order->prefixes[a] < order->prefixes[b] ? -1 : 1;
+    }
     int compared =
         fold_order_records(order->stream, &order->records[a], &order->records[b]);
     return compared ? compared : (a > b) - (a < b);
@@ -104,7 +123,8 @@ static struct boundary boundary_at(const struct order *order, const uint32_t *so
     const struct apply_record *a = &order->records[sorted[i - 1]];
     const struct apply_record *b = &order->records[sorted[i]];
     int field = stream->key_field;
-    bool entity = fold_order_keys(stream, &a->values[field], &b->values[field]) != 0;
+    bool entity = order->prefixes[sorted[i - 1]] != order->prefixes[sorted[i]] ||
+                  fold_order_keys(stream, &a->values[field], &b->values[field]) != 0;
     return (struct boundary){entity, entity || order_events(stream, a, b) != 0};
 }
 
@@ -267,13 +287,17 @@ int fold_new(const struct stream *stream, const struct apply_record *records,
 {
     assert(count < UINT32_MAX);
     struct fold fold = {.stream = stream};
-    struct order order = {.stream = stream, .records = records};
+    uint64_t *prefixes = malloc((count + 1) * sizeof *prefixes);
+    struct order order = {stream, records, prefixes};
     uint32_t *sorted = malloc((count + 1) * sizeof *sorted);
-    if (!sorted) {
+    if (!sorted || !prefixes) {
+        free(prefixes);
+        free(sorted);
         return err_set(err, ERR_NOMEM, 0, "no memory to fold %zu records", count);
     }
     for (size_t i = 0; i < count; i++) {
         sorted[i] = (uint32_t)i;
+        prefixes[i] = key_prefix(&records[i].values[stream->key_field]);
     }
     qsort_r(sorted, count, sizeof *sorted, compare_records, &order);
     count_groups(&order, sorted, count, &fold);
@@ -281,6 +305,7 @@ int fold_new(const struct stream *stream, const struct apply_record *records,
     if (allocated) {
         group(&order, sorted, count, &fold);
     }
+    free(prefixes);
     free(sorted);
     if (!allocated || merge(records, count, &fold)) {
         fold_free(&fold);

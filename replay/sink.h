@@ -94,6 +94,8 @@ struct sink_mariadb_config {
     enum durability durability;
     int32_t zone_offset_s; /* for DATETIME columns */
     bool create_tables;
+    size_t cache_bytes; /* what the fast path may remember; 0: the checked path only */
+    size_t fast_records_min; /* transactions of fewer go the checked path; 0: 32 */
 };
 int sink_mariadb_new(const struct sink_mariadb_config *config, struct sink **out_sink,
                      struct err *err);

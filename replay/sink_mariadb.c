@@ -6,22 +6,35 @@
  * back; a COMMIT that fails without the server having said why is ERR_UNKNOWN, and the
  * connection is closed, so that the server lets go of the locks and the next connection
  * reads the truth in the ledger.
+ *
+ * The fast way is tried first where it may be. Whatever it meets but a passing trouble (a
+ * deadlock, a lost connection), it is rolled back whole and the same transaction is done
+ * the checked way at once: that one's answer counts.
  */
-#include "replay/apply.h"
+#include "replay/apply_fast.h"
 
 #include <assert.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/random.h>
+
+enum {
+    FAST_RECORDS_MIN = 32,
+    /* a lane that was told to send smaller statements is in trouble */
+    FAST_STATEMENT_ROWS_MIN = 500,
+};
 
 /* What prepare found out about one stream on the present connection. */
 struct prepared {
     struct prepared *next;
     struct sink_tables tables;
+    struct fast *fast; /* NULL: the checked path only */
 };
 
 struct sink_mariadb {
     struct sink sink; /* first, so that a sink's address is ours */
     struct sink_mariadb_config config;
+    struct entity_cache *cache; /* NULL: none is wanted */
     struct prepared *prepared;
     bool examined;        /* the server, on the present connection */
     pthread_mutex_t lock; /* db and aborted, against abort from another thread */
@@ -56,6 +69,7 @@ static void forget_prepared(struct sink_mariadb *at)
 {
     while (at->prepared) {
         struct prepared *next = at->prepared->next;
+        fast_free(at->prepared->fast);
         free(at->prepared);
         at->prepared = next;
     }
@@ -116,6 +130,56 @@ static struct prepared *find_prepared(struct sink_mariadb *at, const char *strea
     return item;
 }
 
+/* What the fast path needs, or a note why it can't be had. */
+static int prepare_fast(struct sink_mariadb *at, struct prepared *item, struct buf *notes,
+                        struct err *err)
+{
+    char reason[ERR_MESSAGE_MAX];
+    fast_free(item->fast);
+    item->fast = NULL;
+    if (!at->cache) {
+        return 0;
+    }
+    struct fast *fast = calloc(1, sizeof *fast);
+    if (!fast) {
+        return err_set(err, ERR_NOMEM, 0, "no memory for the fast path");
+    }
+    int code = fast_tables_make(at->db, &item->tables, &fast->tables, reason, err);
+    if (code || reason[0]) {
+        fast_free(fast);
+        if (code == 0) {
+            buf_printf(notes, "stream %s goes without the fast path: %s\n",
+                       item->tables.stream->name, reason);
+        }
+        return code;
+    }
+    fast->cache = at->cache;
+    item->fast = fast;
+    return 0;
+}
+
+/* After somebody altered the tables: what was found out about them is found out again.
+ * Where they don't fit the stream any more, the checked path says so. */
+static int prepare_again(struct sink_mariadb *at, struct prepared *item, struct err *err)
+{
+    struct buf notes = {0};
+    struct err why = {0};
+    struct sink_tables tables = {0};
+    int code = examine_tables(at->db, item->tables.stream, false, &tables, &notes, &why);
+    if (code == 0) {
+        item->tables = tables;
+        code = prepare_fast(at, item, &notes, &why);
+    } else {
+        fast_free(item->fast);
+        item->fast = NULL;
+    }
+    buf_free(&notes);
+    if (code && (code == ERR_NOMEM || !db_alive(at->db))) {
+        return err_set(err, code, why.sys, "%s", why.message);
+    }
+    return 0;
+}
+
 static int sink_prepare(struct sink *sink, const struct stream *stream, struct buf *notes,
                         struct err *err)
 {
@@ -142,7 +206,7 @@ static int sink_prepare(struct sink *sink, const struct stream *stream, struct b
         at->prepared = item;
     }
     item->tables = tables;
-    return 0;
+    return prepare_fast(at, item, notes, err);
 }
 
 static int sink_position(struct sink *sink, const struct ledger_lane *lane,
@@ -183,92 +247,159 @@ static void count_fates(const struct apply_request *request, const uint8_t *fate
     result->row.conflicts += result->totals[FATE_CONFLICT];
 }
 
-/* All of the transaction but its begin and its end. On ERR_IDENTITY result->row is what
- * the ledger says. */
-static int work(const struct apply_context *context, struct apply_outcome *outcome,
-                struct apply_result *result, struct err *err)
+/* One transaction in the making. */
+struct transaction {
+    struct apply_context context;
+    struct apply_outcome outcome;
+    struct apply_result result;
+    struct fold fold;
+};
+
+/* All of it but its begin and its end, the checked way where `fast` is NULL. On
+ * ERR_IDENTITY the result's row is what the ledger says. */
+static int work(struct transaction *now, struct fast *fast, struct err *err)
 {
+    const struct apply_context *context = &now->context;
     const struct apply_request *request = context->request;
     struct ledger_row next = next_row(request);
     struct ledger_row found = {0};
     int code = ledger_advance(context->db, &request->lane, request->previous, &next,
                               &found, err);
     if (code == ERR_IDENTITY) {
-        result->row = found;
+        now->result.row = found;
     }
-    code = code ? code : apply_checked(context, outcome, err);
+    if (code == 0) {
+        code = fast ? apply_fast(fast, context, &now->outcome, err)
+                    : apply_checked(context, &now->outcome, err);
+    }
     if (code) {
         return code;
     }
-    result->row = next;
-    result->entities_new = outcome->entities_new;
-    count_fates(request, outcome->fates, result);
-    return ledger_count(context->db, &request->lane, &result->row, err);
+    now->result.row = next;
+    now->result.entities_new = now->outcome.entities_new;
+    count_fates(request, now->outcome.fates, &now->result);
+    return ledger_count(context->db, &request->lane, &now->result.row, err);
 }
 
-static int transact(const struct apply_context *context, struct apply_outcome *outcome,
-                    struct apply_result *result, struct err *err)
+static int begin(struct transaction *now, struct fast *fast, struct err *err)
 {
-    int code = db_begin(context->db, err);
+    now->result = (struct apply_result){0};
+    int code = db_begin(now->context.db, err);
+    code = code ? code : work(now, fast, err);
     if (code) {
-        return code;
-    }
-    const struct apply_request *request = context->request;
-    code = work(context, outcome, result, err);
-    if (code == 0 && !request->trial && request->before_commit) {
-        code =
-            request->before_commit(request->before_commit_context, outcome->fates, err);
-    }
-    if (code || request->trial) {
-        db_rollback(context->db);
-        return code;
-    }
-    code = db_commit(context->db, err);
-    if (code) {
-        db_rollback(context->db);
+        db_rollback(now->context.db);
     }
     return code;
+}
+
+/* Could the checked way do it, or say better why not? */
+static bool falls_back(const struct transaction *now, int code)
+{
+    return code && code != ERR_TRANSIENT && code != ERR_IDENTITY && code != ERR_NOMEM &&
+           db_alive(now->context.db);
+}
+
+static int finish(struct transaction *now, struct err *err)
+{
+    const struct apply_request *request = now->context.request;
+    int code = 0;
+    if (!request->trial && request->before_commit) {
+        code = request->before_commit(request->before_commit_context, now->outcome.fates,
+                                      err);
+    }
+    if (code || request->trial) {
+        db_rollback(now->context.db);
+        return code;
+    }
+    code = db_commit(now->context.db, err);
+    if (code) {
+        db_rollback(now->context.db);
+    }
+    return code;
+}
+
+static bool goes_fast(const struct sink_mariadb *at, const struct prepared *prepared,
+                      const struct apply_request *request)
+{
+    size_t least = at->config.fast_records_min;
+    least = least ? least : FAST_RECORDS_MIN;
+    size_t rows = request->statement_rows_max;
+    return prepared->fast && !request->trial && request->record_count >= least &&
+           (rows == 0 || rows >= FAST_STATEMENT_ROWS_MIN);
+}
+
+static int transact(struct transaction *now, const struct sink_mariadb *at,
+                    const struct prepared *prepared, struct err *err)
+{
+    struct fast *known = prepared->fast;
+    struct fast *fast = goes_fast(at, prepared, now->context.request) ? known : NULL;
+    int code = begin(now, fast, err);
+    if (fast && falls_back(now, code)) {
+        fast_forget(fast, &now->fold);
+        fast = NULL;
+        code = begin(now, NULL, err);
+    }
+    code = code ? code : finish(now, err);
+    if (!known || now->context.request->trial) {
+        return code;
+    }
+    if (code) {
+        fast_forget(known, &now->fold);
+    } else if (fast) {
+        fast_keep(fast);
+    } else {
+        fast_follow(known, &now->fold);
+    }
+    return code;
+}
+
+/* The stream as prepared on this connection, and again where its tables were altered. */
+static int find_usable(struct sink_mariadb *at, const struct stream *stream,
+                       struct prepared **out_prepared, struct err *err)
+{
+    struct prepared *prepared = find_prepared(at, stream->name);
+    if (!prepared || prepared->tables.stream != stream) {
+        return err_set(err, ERR_INVALID, 0,
+                       "stream %s was not prepared on this connection", stream->name);
+    }
+    *out_prepared = prepared;
+    return prepared->fast && prepared->fast->altered ? prepare_again(at, prepared, err)
+                                                     : 0;
 }
 
 static int sink_apply(struct sink *sink, const struct apply_request *request,
                       struct apply_result *out_result, uint8_t *fates, struct err *err)
 {
     struct sink_mariadb *at = self(sink);
+    struct prepared *prepared = NULL;
+    struct transaction now = {0};
     int code = check_usable(at, err);
-    if (code) {
+    code = code ? code : find_usable(at, request->stream, &prepared, err);
+    code = code ? code
+                : fold_new(request->stream, request->records, request->record_count,
+                           &now.fold, err);
+    if (code || !prepared) {
         return code;
     }
-    const struct prepared *prepared = find_prepared(at, request->stream->name);
-    if (!prepared || prepared->tables.stream != request->stream) {
-        return err_set(err, ERR_INVALID, 0,
-                       "stream %s was not prepared on this connection",
-                       request->stream->name);
-    }
-    struct fold fold = {0};
-    code = fold_new(request->stream, request->records, request->record_count, &fold, err);
-    if (code) {
-        return code;
-    }
-    struct apply_context context = {.db = at->db,
-                                    .tables = &prepared->tables,
-                                    .request = request,
-                                    .fold = &fold,
-                                    .zone_offset_s = at->config.zone_offset_s};
-    struct apply_outcome outcome = {.fates = malloc(request->record_count + 1)};
-    if (!outcome.fates) {
-        fold_free(&fold);
+    now.context = (struct apply_context){.db = at->db,
+                                         .tables = &prepared->tables,
+                                         .request = request,
+                                         .fold = &now.fold,
+                                         .zone_offset_s = at->config.zone_offset_s};
+    now.outcome.fates = malloc(request->record_count + 1);
+    if (!now.outcome.fates) {
+        fold_free(&now.fold);
         return err_set(err, ERR_NOMEM, 0, "no memory to apply the records");
     }
-    struct apply_result result = {0};
-    code = transact(&context, &outcome, &result, err);
+    code = transact(&now, at, prepared, err);
     if (code == 0 || code == ERR_IDENTITY) {
-        *out_result = result;
+        *out_result = now.result;
     }
     if (code == 0 && fates) {
-        memcpy(fates, outcome.fates, request->record_count);
+        memcpy(fates, now.outcome.fates, request->record_count);
     }
-    free(outcome.fates);
-    fold_free(&fold);
+    free(now.outcome.fates);
+    fold_free(&now.fold);
     return code;
 }
 
@@ -290,9 +421,19 @@ static void sink_free(struct sink *sink)
 {
     if (sink) {
         sink_disconnect(sink);
+        entity_cache_free(self(sink)->cache);
         pthread_mutex_destroy(&self(sink)->lock);
         free(sink);
     }
+}
+
+static int new_cache(struct sink_mariadb *at, struct err *err)
+{
+    uint64_t seed = 0;
+    if (getrandom(&seed, sizeof seed, 0) != sizeof seed) {
+        return err_set(err, ERR_INTERNAL, 0, "no random seed for the entity cache");
+    }
+    return entity_cache_new(at->config.cache_bytes, seed, &at->cache, err);
 }
 
 int sink_mariadb_new(const struct sink_mariadb_config *config, struct sink **out_sink,
@@ -315,6 +456,11 @@ int sink_mariadb_new(const struct sink_mariadb_config *config, struct sink **out
     }
     at->sink.ops = &ops;
     at->config = *config;
+    int code = config->cache_bytes ? new_cache(at, err) : 0;
+    if (code) {
+        sink_free(&at->sink);
+        return code;
+    }
     *out_sink = &at->sink;
     return 0;
 }

@@ -278,6 +278,15 @@ void ddl_append_event_table(struct buf *out, const struct stream *stream)
 
 /* ---- Rights ------------------------------------------------------------------------ */
 
+static void append_grantee(struct buf *out, const struct ddl_rights *rights,
+                           const char *before)
+{
+    buf_append_text(out, before);
+    buf_append_text(out, " TO ");
+    append_quoted(out, slice_text(rights->user));
+    buf_append_text(out, "@'%';\n");
+}
+
 /* What replay does: it reads and locks (SELECT ... FOR UPDATE wants UPDATE), inserts and
  * updates; a foreign key is made by whoever may reference its parent. */
 static void append_grant(struct buf *out, const struct ddl_rights *rights,
@@ -290,9 +299,7 @@ static void append_grant(struct buf *out, const struct ddl_rights *rights,
     ddl_append_identifier(out, rights->database);
     buf_append_char(out, '.');
     ddl_append_identifier(out, table);
-    buf_append_text(out, " TO ");
-    append_quoted(out, slice_text(rights->user));
-    buf_append_text(out, "@'%';\n");
+    append_grantee(out, rights, "");
 }
 
 /* Streams may share a table: it is granted once. */
@@ -311,6 +318,10 @@ static bool is_granted(const struct stream *const *streams, size_t count,
 void ddl_append_grants(struct buf *out, const struct stream *const *streams, size_t count,
                        const struct ddl_rights *rights)
 {
+    /* a right on a database, not on a table; for the fast path's session tables */
+    buf_append_text(out, "GRANT CREATE TEMPORARY TABLES ON ");
+    ddl_append_identifier(out, rights->database);
+    append_grantee(out, rights, ".*");
     append_grant(out, rights, rights->ledger_table, false);
     for (size_t i = 0; i < count; i++) {
         if (!is_granted(streams, i, streams[i]->entity.name)) {

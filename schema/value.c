@@ -272,6 +272,15 @@ static void append_time(struct buf *out, int64_t time_us)
     buf_append_char(out, 'Z');
 }
 
+void value_append_float(struct buf *out, float real)
+{
+    char text[40];
+    locale_t before = uselocale(c_locale());
+    int len = snprintf(text, sizeof text, "%.9g", (double)real);
+    uselocale(before);
+    buf_append(out, text, (size_t)len);
+}
+
 void value_append_text(struct buf *out, const struct value *value)
 {
     char ip[VALUE_IP_TEXT];

@@ -90,4 +90,7 @@ int value_compare(const struct value *a, const struct value *b, bool is_unsigned
  * integer as signed, ABSENT as nothing. */
 void value_append_text(struct buf *out, const struct value *value);
 
+/* A float of 32 bits with the nine digits that tell any two of them apart. */
+void value_append_float(struct buf *out, float real);
+
 #endif

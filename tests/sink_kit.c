@@ -30,11 +30,12 @@ static void start(struct sink_kit *kit, const struct stream_spec *spec)
 
 void sink_kit_open(struct sink_kit *kit, struct world *w, const struct stream_spec *spec)
 {
+    static int opened;
     char sql[256];
     kit->w = w;
     kit->journal_id = "0123456789abcdef0123456789abcdef";
     kit->config.create_tables = true;
-    snprintf(kit->database, sizeof kit->database, "kit_%ld", (long)getpid());
+    snprintf(kit->database, sizeof kit->database, "kit_%ld_%d", (long)getpid(), ++opened);
     snprintf(sql, sizeof sql, "CREATE DATABASE `%s`; USE `%s`", kit->database,
              kit->database);
     world_exec(w, sql);

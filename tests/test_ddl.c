@@ -131,6 +131,8 @@ Test(ddl, grants)
     struct ddl_rights least = {"bot`net", "o'hold\\fast", "holdfast_ledger", false};
     ddl_append_grants(&out, list, 1, &least);
     assert_text(&out,
+                "GRANT CREATE TEMPORARY TABLES ON `bot``net`.* TO "
+                "'o''hold\\\\fast'@'%';\n"
                 "GRANT SELECT, INSERT, UPDATE ON `bot``net`.`holdfast_ledger` TO "
                 "'o''hold\\\\fast'@'%';\n"
                 "GRANT SELECT, INSERT, UPDATE ON `bot``net`.`botnet_nodes_mozi` TO "
@@ -141,6 +143,7 @@ Test(ddl, grants)
     ddl_append_grants(&out, list + 1, 2, &creating);
     assert_text(
         &out,
+        "GRANT CREATE TEMPORARY TABLES ON `d`.* TO 'u'@'%';\n"
         "GRANT SELECT, INSERT, UPDATE, CREATE ON `d`.`l` TO 'u'@'%';\n"
         "GRANT SELECT, INSERT, UPDATE, CREATE, REFERENCES ON `d`.`devices` TO 'u'@'%';\n"
         "GRANT SELECT, INSERT, UPDATE, CREATE ON `d`.`readings_plant` TO 'u'@'%';\n"

@@ -1,0 +1,302 @@
+#include "replay/apply_work.h"
+#include "replay/sql.h"
+#include "schema/ddl.h"
+
+#include <stdlib.h>
+
+/* ---- Looking events up
+ * -------------------------------------------------------------------- */
+
+static const struct stream_column *event_key_column(const struct work *at, size_t i)
+{
+    return &at->stream->event.columns[at->stream->event_key[i]];
+}
+
+/* Compared with what is stored? Not what the records don't say. */
+static bool is_compared(const struct work *at, size_t i)
+{
+    int column = at->stream->compare[i];
+    return !at->tables->event_missing[column] &&
+           at->stream->event.columns[column].field != STREAM_RECEIVED;
+}
+
+static void look_head(struct work *at, uint32_t first)
+{
+    (void)first;
+    const struct stream *stream = at->stream;
+    bool several = stream->event_key_count > 1;
+    buf_append_text(&at->sql, "SELECT ");
+    for (size_t i = 0; i < stream->event_key_count; i++) {
+        sql_append_separator(&at->sql, i, ", ");
+        sql_append_exact(&at->sql, event_key_column(at, i));
+    }
+    for (size_t i = 0; i < stream->compare_count; i++) {
+        if (is_compared(at, i)) {
+            buf_append_text(&at->sql, ", ");
+            sql_append_exact(&at->sql, &stream->event.columns[stream->compare[i]]);
+        }
+    }
+    buf_append_text(&at->sql, " FROM ");
+    work_name(at, stream->event.name);
+    buf_append_text(&at->sql, " FORCE INDEX (");
+    work_name(at, at->tables->event_index);
+    buf_append_text(&at->sql, several ? ") WHERE (" : ") WHERE ");
+    for (size_t i = 0; i < stream->event_key_count; i++) {
+        sql_append_separator(&at->sql, i, ", ");
+        work_name(at, event_key_column(at, i)->name);
+    }
+    buf_append_text(&at->sql, several ? ") IN (" : " IN (");
+}
+
+static void look_item(struct work *at, uint32_t item)
+{
+    const struct apply_record *record = &at->records[at->fold->events[item].record];
+    bool several = at->stream->event_key_count > 1;
+    buf_append_text(&at->sql, several ? "(" : "");
+    for (size_t i = 0; i < at->stream->event_key_count; i++) {
+        sql_append_separator(&at->sql, i, ",");
+        struct value value = fold_event_value(event_key_column(at, i), record);
+        work_value(at, event_key_column(at, i), &value);
+    }
+    buf_append_text(&at->sql, several ? ")" : "");
+}
+
+static void look_tail(struct work *at, uint32_t first)
+{
+    (void)first;
+    buf_append_char(&at->sql, ')');
+}
+
+/* The event that a row's key names, or NULL. */
+static const uint32_t *find_event(const struct work *at, const uint32_t *items,
+                                  size_t count, const struct slice *cells)
+{
+    struct value values[STREAM_FIELDS_MAX] = {0};
+    struct apply_record probe = {.values = values};
+    for (size_t i = 0; i < at->stream->event_key_count; i++) {
+        const struct stream_column *column = event_key_column(at, i);
+        struct value value;
+        if (!sql_read_value(column, cells[i], at->context->zone_offset_s, &value) ||
+            value.type == VALUE_ABSENT) {
+            return NULL;
+        }
+        if (column->field >= 0) {
+            values[column->field] = value;
+        }
+    }
+    size_t low = 0;
+    size_t high = count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        uint32_t record = at->fold->events[items[middle]].record;
+        int order = fold_order_records(at->stream, &at->records[record], &probe);
+        if (order == 0) {
+            return &items[middle];
+        }
+        low = order < 0 ? middle + 1 : low;
+        high = order < 0 ? high : middle;
+    }
+    return NULL;
+}
+
+/* Does the record say what the stored event says? Cells after those of the key. */
+static enum record_fate compare_stored(const struct work *at,
+                                       const struct apply_record *record,
+                                       const struct slice *cells)
+{
+    size_t cell = 0;
+    for (size_t i = 0; i < at->stream->compare_count; i++) {
+        if (!is_compared(at, i)) {
+            continue;
+        }
+        const struct stream_column *column =
+            &at->stream->event.columns[at->stream->compare[i]];
+        struct value said = fold_event_value(column, record);
+        struct value stored;
+        if (!sql_read_value(column, cells[cell++], at->context->zone_offset_s, &stored) ||
+            !value_equal(&said, &stored)) {
+            return FATE_CONFLICT;
+        }
+    }
+    return FATE_DUPLICATE;
+}
+
+static int take_event(struct work *at, const uint32_t *items, size_t count,
+                      const struct slice *cells, struct err *err)
+{
+    const uint32_t *item = find_event(at, items, count, cells);
+    if (!item) {
+        return work_folded_key(at, at->stream->event.name, err);
+    }
+    at->found[*item] = true;
+    for (uint32_t record = at->fold->events[*item].record; record != WORK_NO_RECORD;
+         record = at->next_same[record]) {
+        at->fates[record] = (uint8_t)compare_stored(at, &at->records[record],
+                                                    cells + at->stream->event_key_count);
+    }
+    return 0;
+}
+
+static int look_run(struct work *at, const uint32_t *items, size_t count, struct err *err)
+{
+    struct db_rows rows = {0};
+    int code = db_query(at->context->db, buf_slice(&at->sql), &rows, err);
+    if (code) {
+        return code;
+    }
+    for (size_t i = 0; i < rows.row_count && code == 0; i++) {
+        code = take_event(at, items, count, rows.cells + i * rows.column_count, err);
+    }
+    db_rows_free(&rows);
+    return code;
+}
+
+static const struct work_statement look_events_up = {look_head, look_item, look_tail,
+                                                     look_run, WORK_LOOKUP_ROWS_MAX};
+
+/* An event that is not there: its first record makes it, the later ones meet that. */
+static void decide_new(struct work *at, const struct fold_event *event)
+{
+    const struct value *first = at->records[event->record].values;
+    at->fates[event->record] = FATE_NEW;
+    at->rows[event->entity].events_new++;
+    for (uint32_t record = at->next_same[event->record]; record != WORK_NO_RECORD;
+         record = at->next_same[record]) {
+        at->fates[record] =
+            (uint8_t)fold_compare(at->stream, first, at->records[record].values);
+    }
+}
+
+int work_decide(struct work *at, struct err *err)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < at->fold->event_count; i++) {
+        const struct fold_event *event = &at->fold->events[i];
+        const struct value *values = at->records[event->record].values;
+        if (values[at->stream->time_field].time_us <= at->rows[event->entity].newest_us) {
+            at->items[count++] = (uint32_t)i;
+        }
+    }
+    int code = work_run(at, &look_events_up, at->items, count, err);
+    for (size_t i = 0; i < at->fold->event_count && code == 0; i++) {
+        if (!at->found[i]) {
+            decide_new(at, &at->fold->events[i]);
+        }
+    }
+    return code;
+}
+
+/* ---- Events
+ * ------------------------------------------------------------------------------------ */
+
+static void event_head(struct work *at, uint32_t first)
+{
+    (void)first;
+    buf_append_text(&at->sql, "INSERT INTO ");
+    work_name(at, at->stream->event.name);
+    buf_append_text(&at->sql, " (");
+    work_name(at, at->stream->entity_ref);
+    for (size_t i = 0; i < at->stream->event.column_count; i++) {
+        if (!at->tables->event_missing[i]) {
+            buf_append_text(&at->sql, ", ");
+            work_name(at, at->stream->event.columns[i].name);
+        }
+    }
+    buf_append_text(&at->sql, ") VALUES ");
+}
+
+static void event_item(struct work *at, uint32_t item)
+{
+    const struct fold_event *event = &at->fold->events[item];
+    buf_printf(&at->sql, "(%llu", (unsigned long long)at->rows[event->entity].id);
+    for (size_t i = 0; i < at->stream->event.column_count; i++) {
+        if (at->tables->event_missing[i]) {
+            continue;
+        }
+        const struct stream_column *column = &at->stream->event.columns[i];
+        struct value value = fold_event_value(column, &at->records[event->record]);
+        buf_append_char(&at->sql, ',');
+        work_value(at, column, &value);
+    }
+    buf_append_char(&at->sql, ')');
+}
+
+static const struct work_statement make_events = {event_head, event_item, work_no_tail,
+                                                  work_insert, 0};
+
+int work_insert_events(struct work *at, struct err *err)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < at->fold->event_count; i++) {
+        if (!at->found[i]) {
+            at->items[count++] = (uint32_t)i;
+        }
+    }
+    return work_run(at, &make_events, at->items, count, err);
+}
+
+/* ---- Validation
+ * --------------------------------------------------------------------------------- */
+
+static void validate_head(struct work *at, uint32_t first)
+{
+    (void)first;
+    buf_append_text(&at->sql, "SELECT n.");
+    work_name(at, at->stream->entity.id);
+    buf_append_text(&at->sql, " FROM ");
+    work_name(at, at->stream->entity.name);
+    buf_append_text(&at->sql, " n WHERE n.");
+    work_name(at, at->stream->entity.id);
+    buf_append_text(&at->sql, " IN (");
+}
+
+static void validate_item(struct work *at, uint32_t item)
+{
+    buf_printf(&at->sql, "%llu", (unsigned long long)at->rows[item].id);
+}
+
+static void validate_tail(struct work *at, uint32_t first)
+{
+    (void)first;
+    buf_append_text(&at->sql, ") AND (SELECT 1 FROM ");
+    work_name(at, at->stream->event.name);
+    buf_append_text(&at->sql, " e WHERE e.");
+    work_name(at, at->stream->entity_ref);
+    buf_append_text(&at->sql, " = n.");
+    work_name(at, at->stream->entity.id);
+    /* LIMIT keeps it a look-up for each id: as EXISTS, MariaDB reads the whole index of
+     * the event table into a temporary one as soon as there are some 200 ids */
+    buf_append_text(&at->sql, " LIMIT 1) = 1");
+}
+
+/* Counts those that have an event, so that an entity which is gone is missed too. */
+static int validate_run(struct work *at, const uint32_t *items, size_t count,
+                        struct err *err)
+{
+    (void)items;
+    struct db_rows rows = {0};
+    int code = db_query(at->context->db, buf_slice(&at->sql), &rows, err);
+    if (code) {
+        return code;
+    }
+    size_t found = rows.row_count;
+    db_rows_free(&rows);
+    return found == count ? 0
+                          : work_miss(at, "entities with an event", count, found, err);
+}
+
+static const struct work_statement validate_entities = {
+    validate_head, validate_item, validate_tail, validate_run, WORK_LOOKUP_ROWS_MAX};
+
+int work_validate(struct work *at, bool all, struct err *err)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < at->fold->entity_count; i++) {
+        if (all || at->rows[i].events_new == 0) {
+            at->items[count++] = (uint32_t)i;
+        }
+    }
+    return at->context->request->validate
+               ? work_run(at, &validate_entities, at->items, count, err)
+               : 0;
+}
