@@ -111,6 +111,7 @@ static int connect_both(struct examination *examination, struct err *err)
         .hosts = examination->hosts,
         .durability = config->durability,
         .zone_offset_s = config->zone_offset_s,
+        .cache_bytes = config->fast ? config->cache_bytes / config->connections : 0,
     };
     code = sink_mariadb_new(&sink, &examination->sink, err);
     return code ? code : examination->sink->ops->connect(examination->sink, err);

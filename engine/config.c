@@ -53,6 +53,8 @@ static void set_defaults(struct config *config)
     config->validate = true;
     config->connections = 4;
     config->transaction_records_max = 10000;
+    config->fast = true;
+    config->cache_bytes = MIB(64);
     config->max_future_us = INT64_C(24) * HOUR_S * 1000000;
     config->log_level = LOG_INFO;
     config->log_format = LOG_LOGFMT;
@@ -266,6 +268,8 @@ static void read_rest(struct config_reader *reader, const struct raw_config *raw
                  (struct read_range){1, 256}, &config->connections);
     read_count32(reader, "replay.transaction_records", raw->replay.transaction_records,
                  (struct read_range){1, 1000000}, &config->transaction_records_max);
+    read_bool(reader, "replay.fast", raw->replay.fast, &config->fast);
+    read_size(reader, "replay.cache", raw->replay.cache, MIB(1), &config->cache_bytes);
     read_duration(reader, "max_future", raw->max_future, &config->max_future_us);
     read_word(reader, "log.level", raw->log.level, levels, &level);
     read_word(reader, "log.format", raw->log.format, formats, &format);

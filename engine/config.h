@@ -38,6 +38,8 @@ struct config {
     uint64_t rows_per_second_max;
     uint32_t connections;
     uint32_t transaction_records_max;
+    bool fast;            /* LOAD DATA where server and stream allow it */
+    uint64_t cache_bytes; /* for entities, of all connections together */
     int32_t zone_offset_s;
     int64_t max_future_us;
     enum log_level log_level;

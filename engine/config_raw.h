@@ -62,6 +62,8 @@ struct raw_replay {
     char *max_rows_per_second;
     char *connections;
     char *transaction_records;
+    char *fast;
+    char *cache;
 };
 
 struct raw_limits {

@@ -91,6 +91,8 @@ static const cyaml_schema_field_t replay_fields[] = {
     TEXT("max_rows_per_second", struct raw_replay, max_rows_per_second),
     TEXT("connections", struct raw_replay, connections),
     TEXT("transaction_records", struct raw_replay, transaction_records),
+    TEXT("fast", struct raw_replay, fast),
+    TEXT("cache", struct raw_replay, cache),
     CYAML_FIELD_END,
 };
 

@@ -182,12 +182,14 @@ static void *keep(void *context)
 static int new_sink(void *context, struct sink **out_sink, struct err *err)
 {
     struct engine *engine = context;
+    const struct config *wanted = engine->config;
     struct sink_mariadb_config config = {
-        .db = &engine->config->database,
+        .db = &wanted->database,
         .hosts = engine->hosts,
-        .durability = engine->config->durability,
-        .zone_offset_s = engine->config->zone_offset_s,
-        .create_tables = engine->config->create_tables,
+        .durability = wanted->durability,
+        .zone_offset_s = wanted->zone_offset_s,
+        .create_tables = wanted->create_tables,
+        .cache_bytes = wanted->fast ? wanted->cache_bytes / wanted->connections : 0,
     };
     return sink_mariadb_new(&config, out_sink, err);
 }

@@ -211,6 +211,8 @@ Test(config, defaults)
     cr_assert(config->validate);
     cr_assert_eq(config->rows_per_second_max, 0);
     cr_assert_eq(config->transaction_records_max, 10000);
+    cr_assert(config->fast);
+    cr_assert_eq(config->cache_bytes, UINT64_C(64) << 20);
     cr_assert_eq(config->zone_offset_s, 0);
     cr_assert_eq(config->max_future_us, INT64_C(24) * 3600 * 1000000);
     cr_assert_eq(config->streams[0]->lanes, 1);
@@ -236,7 +238,7 @@ Test(config, every_key_is_read)
               "           durability: require, create_tables: false,\n"
               "           timeouts: {connect: 1s, call: 2s, lock_wait: 3s, idle: 4s}}\n"
               "replay: {validate: false, max_rows_per_second: 100, connections: 9,\n"
-              "         transaction_records: 11}\n"
+              "         transaction_records: 11, fast: no, cache: 3MiB}\n"
               "time_zone: \"+08:00\"\nmax_future: 1h\n"
               "dead_letters: {max_size: 2MiB}\nreceipts: {retain: 1d, max: 5}\n"
               "log: {level: debug, format: json}\n"
@@ -280,6 +282,8 @@ Test(config, every_key_is_read)
     cr_assert_eq(config->rows_per_second_max, 100);
     cr_assert_eq(config->connections, 9);
     cr_assert_eq(config->transaction_records_max, 11);
+    cr_assert_not(config->fast);
+    cr_assert_eq(config->cache_bytes, UINT64_C(3) << 20);
     cr_assert_eq(config->zone_offset_s, 8 * 3600);
     cr_assert_eq(config->max_future_us, INT64_C(3600) * 1000000);
     cr_assert_eq(config->log_level, LOG_DEBUG);
@@ -422,6 +426,8 @@ Test(examples, load_and_show_the_defaults)
     cr_assert_eq(shown->database.wait_timeout_s, plain->database.wait_timeout_s);
     cr_assert_eq(shown->connections, plain->connections);
     cr_assert_eq(shown->transaction_records_max, plain->transaction_records_max);
+    cr_assert_eq(shown->fast, plain->fast);
+    cr_assert_eq(shown->cache_bytes, plain->cache_bytes);
     cr_assert_eq(shown->max_future_us, plain->max_future_us);
     cr_assert_eq(shown->zone_offset_s, plain->zone_offset_s);
     free(text);
