@@ -23,9 +23,10 @@ static void sample_lanes(struct change *change)
         }
     }
     if (journal->lanes_moved) {
-        journal->expiry.exhausted = false;
+        journal->expiry.moved = true;
         journal->lanes_moved = false;
     }
+    change->expiry = journal->expiry;
     pthread_mutex_unlock(&journal->lock);
 }
 
@@ -202,6 +203,7 @@ static void publish_lane(struct lane *lane)
 static void publish(struct change *change, int64_t commit_us)
 {
     struct journal *journal = change->journal;
+    journal->expiry = change->expiry;
     pthread_mutex_lock(&journal->lock);
     journal->state = change->next;
     for (struct lane *lane = change->touched; lane; lane = lane->next_touched) {

@@ -11,6 +11,7 @@ struct change {
     MDB_txn *txn;
     struct format_state next;
     struct lane *touched;
+    struct expiry_state expiry;
     int64_t now_us; /* wall */
     int64_t steady_us;
     uint64_t intake_left; /* bytes that may still be appended */

@@ -32,6 +32,8 @@ struct pass {
     uint64_t entries_left;
     uint64_t bytes_left;
     unsigned headers_left;
+    uint64_t
+        blocked_seq; /* the first entry has to stay; 0: there is none, or a young one */
 };
 
 enum verdict { STAYS, IS_YOUNG, LEAVES };
@@ -89,11 +91,9 @@ static int read_header(struct pass *pass, MDB_val *key, MDB_cursor_op op,
     return rc;
 }
 
-/* Deletes from the front. *out_blocked_seq: the entry that has to stay; 0: none, or one
- * that is only young. */
-static int delete_prefix(struct pass *pass, uint64_t *out_blocked_seq, struct err *err)
+/* Deletes from the front. */
+static int delete_prefix(struct pass *pass, struct err *err)
 {
-    *out_blocked_seq = 0;
     while (has_budget(pass)) {
         MDB_val key;
         struct found found;
@@ -103,7 +103,7 @@ static int delete_prefix(struct pass *pass, uint64_t *out_blocked_seq, struct er
         }
         enum verdict verdict = judge(pass, &found.header);
         if (verdict != LEAVES) {
-            *out_blocked_seq = verdict == STAYS ? found.header.seq : 0;
+            pass->blocked_seq = verdict == STAYS ? found.header.seq : 0;
             return ERR_OK;
         }
         rc = mdb_cursor_del(pass->cursor, 0);
@@ -130,15 +130,17 @@ static int replace_by_stub(struct pass *pass, struct entry_header *header, uint6
     return rc;
 }
 
-/* One entry of the sweep; *out_ended: nothing more to be found. */
-static int sweep_one(struct pass *pass, bool *out_ended, struct err *err)
+enum met { MET_NOTHING, MET_YOUNG, MET_END };
+
+/* One entry of a sweep at *place, which moves on unless something was met. */
+static int sweep_one(struct pass *pass, uint64_t *place, enum met *out_met,
+                     struct err *err)
 {
-    struct expiry_state *expiry = &pass->change->journal->expiry;
-    uint64_t seq = expiry->sweep_seq;
+    uint64_t seq = *place;
     MDB_val key = {sizeof seq, &seq};
     struct found found;
     int rc = read_header(pass, &key, MDB_SET_RANGE, &found, err);
-    *out_ended = !found.there;
+    *out_met = found.there ? MET_NOTHING : MET_END;
     if (rc || !found.there) {
         return rc;
     }
@@ -146,52 +148,72 @@ static int sweep_one(struct pass *pass, bool *out_ended, struct err *err)
     pass->headers_left--;
     enum verdict verdict = judge(pass, header);
     if (verdict == IS_YOUNG) {
-        *out_ended = true;
+        *out_met = MET_YOUNG;
         return ERR_OK;
     }
-    expiry->sweep_seq = header->seq + 1;
+    *place = header->seq + 1;
     bool holds = header->state == JOURNAL_ENTRY_FULL && header->payload_len > 0;
     return verdict == LEAVES && holds ? replace_by_stub(pass, header, found.len, err)
                                       : ERR_OK;
 }
 
-/* A sweep that was to make room and came to its end without finding enough need not be
- * made again until a lane moves; one that found enough goes on there the next time. */
-static void end_sweep(struct pass *pass)
+static int sweep_from(struct pass *pass, uint64_t *place, enum met *out_met,
+                      struct err *err)
 {
-    struct expiry_state *expiry = &pass->change->journal->expiry;
-    if (pass->room_target == 0) {
-        expiry->sweep_seq = 0;
-    } else if (pass->change->freed_bytes < pass->room_target) {
-        expiry->sweep_seq = 0;
-        expiry->exhausted = true;
-    }
-}
-
-static int sweep(struct pass *pass, uint64_t blocked_seq, struct err *err)
-{
-    struct change *change = pass->change;
-    struct expiry_state *expiry = &change->journal->expiry;
-    bool due = change->steady_us >= expiry->next_full_us ||
-               (pass->room_target && !expiry->exhausted);
-    if (!expiry->sweep_seq && !due) {
-        return ERR_OK;
-    }
-    if (!expiry->sweep_seq) {
-        expiry->next_full_us = change->steady_us + SWEEP_EVERY_US;
-    }
-    if (expiry->sweep_seq <= blocked_seq) {
-        expiry->sweep_seq = blocked_seq + 1;
-    }
-    bool ended = false;
     int rc = ERR_OK;
-    while (!rc && !ended && has_budget(pass) && pass->headers_left) {
-        rc = sweep_one(pass, &ended, err);
+    *out_met = MET_NOTHING;
+    if (*place <= pass->blocked_seq) {
+        *place = pass->blocked_seq + 1;
     }
-    if (ended) {
-        end_sweep(pass);
+    while (!rc && !*out_met && has_budget(pass) && pass->headers_left) {
+        rc = sweep_one(pass, place, out_met, err);
     }
     return rc;
+}
+
+/* Goes on where the last one got to: many stubs may lie before that. What was applied
+ * behind its back is found when it has come to the end. */
+static int sweep_for_room(struct pass *pass, struct err *err)
+{
+    struct expiry_state *expiry = &pass->change->expiry;
+    enum met met = MET_NOTHING;
+    int rc = sweep_from(pass, &expiry->room_seq, &met, err);
+    if (!rc && met == MET_END && expiry->moved) {
+        expiry->moved = false;
+        expiry->room_seq = 0;
+        rc = sweep_from(pass, &expiry->room_seq, &met, err);
+    }
+    return rc;
+}
+
+/* From the front to the first young entry, over as many commits as it takes. */
+static int sweep_aged(struct pass *pass, struct err *err)
+{
+    struct expiry_state *expiry = &pass->change->expiry;
+    if (!expiry->aged_seq && pass->change->steady_us < expiry->next_aged_us) {
+        return ERR_OK;
+    }
+    if (!expiry->aged_seq) {
+        expiry->next_aged_us = pass->change->steady_us + SWEEP_EVERY_US;
+    }
+    enum met met = MET_NOTHING;
+    int rc = sweep_from(pass, &expiry->aged_seq, &met, err);
+    if (met) {
+        /* The oldest that can give room. Lanes may have moved behind this sweep. */
+        expiry->room_seq = expiry->aged_seq;
+        expiry->moved = true;
+        expiry->aged_seq = 0;
+    }
+    return rc;
+}
+
+static int sweep(struct pass *pass, struct err *err)
+{
+    int rc = ERR_OK;
+    if (pass->change->freed_bytes < pass->room_target) {
+        rc = sweep_for_room(pass, err);
+    }
+    return rc ? rc : sweep_aged(pass, err);
 }
 
 int expiry_run(struct change *change, bool room_needed, struct err *err)
@@ -210,10 +232,9 @@ int expiry_run(struct change *change, bool room_needed, struct err *err)
     if (rc) {
         return store_error(err, rc, "cannot read entries");
     }
-    uint64_t blocked_seq = 0;
-    rc = delete_prefix(&pass, &blocked_seq, err);
-    if (!rc && blocked_seq) {
-        rc = sweep(&pass, blocked_seq, err);
+    rc = delete_prefix(&pass, err);
+    if (!rc && pass.blocked_seq) {
+        rc = sweep(&pass, err);
     }
     mdb_cursor_close(pass.cursor);
     return rc ? rc : receipts_expire(change, err);

@@ -54,10 +54,12 @@ struct operation {
     struct operation *next;
 };
 
+/* The sweeps behind a pending entry. */
 struct expiry_state {
-    uint64_t sweep_seq;   /* where the sweep behind a pending entry goes on; 0: none */
-    int64_t next_full_us; /* steady: when a new sweep is due */
-    bool exhausted;       /* the last sweep for room found nothing more */
+    uint64_t aged_seq;    /* where the one for what is over its time goes on; 0: none */
+    int64_t next_aged_us; /* steady: when a new one is due */
+    uint64_t room_seq;    /* where the one for room goes on */
+    bool moved;           /* lanes moved since that one was at the front */
 };
 
 struct journal {

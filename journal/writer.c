@@ -189,9 +189,14 @@ static int apply_all(struct change *change, const struct group *group, struct er
     return rc;
 }
 
-/* A transaction that had nothing to commit still knows whether intake was refused. */
-static void note_refusing(struct journal *journal, const struct change *change)
+/* A transaction that had nothing to commit still knows whether intake was refused, and
+ * how far it looked for what may leave. */
+static void note_refusing(struct journal *journal, const struct change *change,
+                          bool failed)
 {
+    if (!failed) {
+        journal->expiry = change->expiry;
+    }
     pthread_mutex_lock(&journal->lock);
     journal->refusing = change->refused;
     pthread_mutex_unlock(&journal->lock);
@@ -220,7 +225,7 @@ static int transact(struct journal *journal, const struct group *group, bool roo
     }
     out_result->refused = change.refused;
     if (rc || (!change.dirty && !room)) {
-        note_refusing(journal, &change);
+        note_refusing(journal, &change, rc != ERR_OK);
         change_abort(&change);
         return rc;
     }

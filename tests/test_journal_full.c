@@ -2,6 +2,7 @@
 #include "tests/journal_kit.h"
 
 #include <criterion/criterion.h>
+#include <semaphore.h>
 #include <stdlib.h>
 
 enum { ENTRY = 20000 };
@@ -265,6 +266,38 @@ Test(journal_full, names_what_is_no_longer_retained)
     kit_end(&kit);
 }
 
+static void count_down(struct journal_append *append)
+{
+    sem_post(append->context);
+}
+
+/* Small batches handed in together, so that few commits take them; the last one's seq. */
+static uint64_t append_many(struct kit *kit, const char *stream, unsigned count)
+{
+    struct journal_part part = {
+        .stream = stream, .records = 1, .payload = SLICE_LITERAL("small")};
+    struct journal_append *appends = calloc(count, sizeof *appends);
+    cr_assert(appends);
+    sem_t done;
+    sem_init(&done, 0, 0);
+    for (unsigned i = 0; i < count; i++) {
+        appends[i] = (struct journal_append){.parts = &part,
+                                             .part_count = 1,
+                                             .received_at_us = kit->clock.wall_us,
+                                             .done = count_down,
+                                             .context = &done};
+        journal_submit(kit->journal, &appends[i]);
+    }
+    for (unsigned i = 0; i < count; i++) {
+        sem_wait(&done);
+    }
+    sem_destroy(&done);
+    cr_assert_eq(appends[count - 1].err.code, ERR_OK);
+    uint64_t last = appends[count - 1].first_seq;
+    free(appends);
+    return last;
+}
+
 /* All applied entries of the lane that runs are given, not only as many as were wanted
  * the first time, though nothing more is marked or confirmed meanwhile. */
 static void expect_all_given(bool routine_sweep_first)
@@ -303,6 +336,40 @@ Test(journal_full, gives_all_that_is_applied_before_it_refuses)
 Test(journal_full, gives_all_that_is_applied_after_a_sweep_for_time)
 {
     expect_all_given(true);
+}
+
+/* Many stubs may lie between the stopped lane's entry and what can still be given. */
+Test(journal_full, gives_what_lies_behind_many_stubs)
+{
+    enum { STUBS = 6000, LARGE = 60, BATCH = 3 << 20 };
+    struct kit kit;
+    kit_start(&kit);
+    kit.config.size_max = 16 << 20;
+    kit.config.retain_us = hour_us;
+    kit_open(&kit);
+    kit_append(&kit, "stopped", 0, "pending");
+    uint64_t small = append_many(&kit, "well", STUBS);
+    kit_done(&kit, small);
+    journal_confirm(kit.journal, "well", 0, true);
+    kit_pass(&kit, 2 * hour_us);
+    do {
+        kit_commit(&kit);
+    } while (kit_state(&kit, small) == JOURNAL_ENTRY_FULL);
+    uint64_t last = small;
+    for (unsigned i = 0; i < LARGE; i++) {
+        last = kit_append_bytes(&kit, "well", 0, 4 * ENTRY, i);
+    }
+    kit_done(&kit, last);
+    char *batch = kit_bytes(BATCH, 7);
+    while (kit_try(&kit, "stopped", 0, slice_of(batch, BATCH), NULL) == ERR_OK) {
+    }
+    free(batch);
+    unsigned full = 0;
+    for (uint64_t seq = small + 1; seq <= last; seq++) {
+        full += kit_state(&kit, seq) == JOURNAL_ENTRY_FULL;
+    }
+    cr_assert_eq(full, 0, "%u applied entries stay though intake is refused", full);
+    kit_end(&kit);
 }
 
 /* The reach is found again from where the last look at it ended. */
