@@ -19,8 +19,9 @@ void ddl_append_event_table(struct buf *out, const struct stream *stream);
 
 /* The least rights of `user` (from any host) on `database`: one GRANT a line, each ended
  * by ";\n". with_create adds what creating missing tables needs; without it the tables
- * must be there, or the server refuses the GRANT. `ledger_table` is granted too, and temporary
- * tables, which only the fast path needs: without them replay goes the checked path. */
+ * must be there, or the server refuses the GRANT. `ledger_table` is granted too, and
+ * temporary tables, which only the fast path needs: without them replay goes the checked
+ * path. */
 struct ddl_rights {
     const char *database;
     const char *user;
