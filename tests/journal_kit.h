@@ -11,6 +11,7 @@ struct kit_clock {
     struct clock clock;
     _Atomic int64_t wall_us;
     _Atomic int64_t steady_us;
+    _Atomic uint64_t reads; /* how often the steady one was asked */
 };
 
 struct kit {

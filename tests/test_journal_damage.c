@@ -187,6 +187,32 @@ Test(journal_damage, a_damaged_dead_letter_is_found)
     kit_end(&kit);
 }
 
+/* What is due stays due when nobody does it any more: no reason to look all the time. */
+Test(journal_damage, a_dead_journal_rests)
+{
+    enum { LOOK_US = 300000, OFTEN = 1000 };
+    struct kit kit;
+    make(&kit);
+    flip(&kit, find_in_data(&kit, "the needle") - 26);
+    kit.config.retain_us = 0;
+    kit_open(&kit);
+    kit_done(&kit, 4);
+    journal_confirm(kit.journal, "mozi", 0, true);
+    kit_pass(&kit, 1);
+    struct err err = {0};
+    cr_assert_neq(journal_setting_put(kit.journal, "a", "b", &err), ERR_OK);
+    cr_assert_eq(journal_health(kit.journal, &err), ERR_CORRUPT);
+    kit_pass(&kit, 3600LL * 1000000);
+    uint64_t before = kit.clock.reads;
+    while (kit.clock.reads == before) {
+        usleep(1000);
+    }
+    before = kit.clock.reads;
+    usleep(LOOK_US);
+    cr_assert_lt(kit.clock.reads - before, OFTEN);
+    kit_end(&kit);
+}
+
 Test(journal_damage, a_foreign_file_needs_no_explanation)
 {
     struct kit kit;

@@ -310,7 +310,7 @@ static void expect_all_given(bool routine_sweep_first)
     journal_confirm(kit.journal, "stopped", 0, true);
     uint64_t last = 0;
     for (unsigned i = 0; i < 60; i++) {
-        last = kit_append_bytes(&kit, "well", 0, 4 * ENTRY, i);
+        last = kit_append_bytes(&kit, "well", 0, (size_t)4 * ENTRY, i);
     }
     kit_done(&kit, last);
     journal_confirm(kit.journal, "well", 0, true);
@@ -357,7 +357,7 @@ Test(journal_full, gives_what_lies_behind_many_stubs)
     } while (kit_state(&kit, small) == JOURNAL_ENTRY_FULL);
     uint64_t last = small;
     for (unsigned i = 0; i < LARGE; i++) {
-        last = kit_append_bytes(&kit, "well", 0, 4 * ENTRY, i);
+        last = kit_append_bytes(&kit, "well", 0, (size_t)4 * ENTRY, i);
     }
     kit_done(&kit, last);
     char *batch = kit_bytes(BATCH, 7);
@@ -424,5 +424,44 @@ Test(journal_full, tells_its_reach_behind_stubs)
     cr_assert_eq(kit_stat(&kit).oldest_at_us, kit.clock.wall_us);
     kit_reopen(&kit);
     cr_assert_eq(kit_stat(&kit).oldest_at_us, kit.clock.wall_us);
+    kit_end(&kit);
+}
+
+static void append_to_lanes(struct kit *kit, unsigned count)
+{
+    struct journal_part *parts = calloc(count, sizeof *parts);
+    cr_assert(parts);
+    for (unsigned i = 0; i < count; i++) {
+        parts[i] = (struct journal_part){
+            .stream = "s", .lane = i, .records = 1, .payload = SLICE_LITERAL("x")};
+    }
+    struct journal_append append = {.parts = parts, .part_count = count};
+    cr_assert_eq(journal_append_wait(kit->journal, &append), ERR_OK);
+    free(parts);
+}
+
+/* Marks that don't fit are lost without harm: the ledger has them. */
+Test(journal_full, closes_though_its_marks_do_not_fit, .timeout = 60)
+{
+    enum { LANES = 4000 };
+    struct kit kit;
+    kit_start(&kit);
+    kit.config.size_max = 4 << 20;
+    kit.config.reserve = 1;
+    kit_open(&kit);
+    append_to_lanes(&kit, LANES);
+    for (size_t len = ENTRY; len > 0; len /= 2) {
+        char *bytes = kit_bytes(len, 1);
+        while (kit_try(&kit, "s", 0, slice_of(bytes, len), NULL) == ERR_OK) {
+        }
+        free(bytes);
+    }
+    uint64_t next = kit_stat(&kit).next_seq;
+    for (uint64_t seq = 1; seq <= LANES; seq++) {
+        kit_done(&kit, seq);
+    }
+    kit_reopen(&kit);
+    cr_assert_eq(kit_stat(&kit).next_seq, next);
+    cr_assert_eq(kit_lane(&kit, "s", 1).done.seq, 0, "they did fit");
     kit_end(&kit);
 }
