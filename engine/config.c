@@ -43,7 +43,7 @@ static void set_defaults(struct config *config)
         .hosts = default_hosts,
         .host_count = 1,
         .tls_verify = true,
-        .connect_timeout_s = 10,
+        .connect_timeout_s = 4,
         .call_timeout_s = 60,
         .lock_wait_timeout_s = 20,
         .wait_timeout_s = 60,

@@ -14,6 +14,7 @@
 enum {
     STATEMENT_HEAD_MAX = 120,
     PASSWORD_MAX = 1024,
+    CONNECT_TIMEOUT_S = 4, /* db_abort can't cut a login: it ends before a stop's time */
     SERVER_PACKET_TOO_LARGE = 1153,
     CLIENT_SERVER_GONE = 2006,
     CLIENT_LOCAL_INFILE_REFUSED = 4166, /* ER_LOAD_INFILE_CAPABILITY_DISABLED */
@@ -29,6 +30,7 @@ struct db {
     char statement[STATEMENT_HEAD_MAX + 4];
     pthread_mutex_t socket_lock; /* against db_abort from another thread */
     int socket;                  /* -1: none */
+    bool aborted;                /* as soon as there is a socket, it is shut */
     const struct slice *infile; /* what a LOAD DATA LOCAL under way is to send, or NULL */
 };
 
@@ -426,7 +428,7 @@ static int read_password(const char *path, char out_password[PASSWORD_MAX + 1],
 
 static bool set_options(MYSQL *handle, const struct db_config *config, bool over_tcp)
 {
-    unsigned connect_s = or_default(config->connect_timeout_s, 10);
+    unsigned connect_s = or_default(config->connect_timeout_s, CONNECT_TIMEOUT_S);
     unsigned call_s = or_default(config->call_timeout_s, 60);
     unsigned protocol = over_tcp ? MYSQL_PROTOCOL_TCP : MYSQL_PROTOCOL_SOCKET;
     unsigned on = 1;
@@ -609,25 +611,34 @@ static void start_library(void)
     library_ready = mysql_library_init(0, NULL, NULL) == 0;
 }
 
-static struct db *new_db(struct db_hosts *hosts, uint64_t generation)
+int db_new(struct db_hosts *hosts, struct db **out_db, struct err *err)
 {
     pthread_once(&library_once, start_library);
     struct db *db = library_ready ? calloc(1, sizeof *db) : NULL;
-    if (!db) {
-        return NULL;
-    }
-    db->handle = mysql_init(NULL);
-    if (!db->handle || pthread_mutex_init(&db->socket_lock, NULL)) {
-        if (db->handle) {
-            mysql_close(db->handle);
+    MYSQL *handle = db ? mysql_init(NULL) : NULL;
+    if (!handle || pthread_mutex_init(&db->socket_lock, NULL)) {
+        if (handle) {
+            mysql_close(handle);
         }
         free(db);
-        return NULL;
+        return err_set(err, ERR_NOMEM, 0, "no memory for a database connection");
     }
+    db->handle = handle;
     db->hosts = hosts;
-    db->generation = generation;
     db->socket = -1;
-    return db;
+    *out_db = db;
+    return 0;
+}
+
+/* From here on db_abort reaches whatever call hangs. */
+static void note_socket(struct db *db)
+{
+    pthread_mutex_lock(&db->socket_lock);
+    db->socket = mysql_get_socket(db->handle);
+    if (db->aborted) {
+        shutdown(db->socket, SHUT_RDWR);
+    }
+    pthread_mutex_unlock(&db->socket_lock);
 }
 
 static int log_in(struct db *db, const struct db_config *config,
@@ -654,23 +665,17 @@ static int log_in(struct db *db, const struct db_config *config,
     if (!connected) {
         return fail(db, err);
     }
-    pthread_mutex_lock(&db->socket_lock);
-    db->socket = mysql_get_socket(db->handle);
-    pthread_mutex_unlock(&db->socket_lock);
+    note_socket(db);
     snprintf(db->server.version, sizeof db->server.version, "%s",
              mysql_get_server_info(db->handle));
     db->server.is_mariadb = mariadb_connection(db->handle);
     return 0;
 }
 
-int db_connect(const struct db_config *config, struct db_hosts *hosts, struct db **out_db,
-               struct err *err)
+int db_open(struct db *db, const struct db_config *config, struct err *err)
 {
-    struct db_host host = db_hosts_present(hosts);
-    struct db *db = new_db(hosts, host.generation);
-    if (!db) {
-        return err_set(err, ERR_NOMEM, 0, "no memory for a database connection");
-    }
+    struct db_host host = db_hosts_present(db->hosts);
+    db->generation = host.generation;
     if (config->socket) {
         snprintf(db->server.host, sizeof db->server.host, "%.200s", config->socket);
     } else {
@@ -687,8 +692,22 @@ int db_connect(const struct db_config *config, struct db_hosts *hosts, struct db
             err_wrap(err, "database at %s", db->server.host);
         }
         if (code != ERR_CONFIG && code != ERR_NOMEM && code != ERR_INTERNAL) {
-            db_hosts_move_on(hosts, host.generation);
+            db_hosts_move_on(db->hosts, host.generation);
         }
+    }
+    return code;
+}
+
+int db_connect(const struct db_config *config, struct db_hosts *hosts, struct db **out_db,
+               struct err *err)
+{
+    struct db *db = NULL;
+    int code = db_new(hosts, &db, err);
+    if (!db) {
+        return code;
+    }
+    code = db_open(db, config, err);
+    if (code) {
         db_close(db);
         return code;
     }
@@ -711,6 +730,7 @@ void db_close(struct db *db)
 void db_abort(struct db *db)
 {
     pthread_mutex_lock(&db->socket_lock);
+    db->aborted = true;
     if (db->socket >= 0) {
         shutdown(db->socket, SHUT_RDWR);
     }

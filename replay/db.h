@@ -35,7 +35,8 @@ struct db_config {
     const char *tls_cert;
     const char *tls_key;
     bool tls_verify;
-    uint32_t connect_timeout_s; /* time-outs: 0 is 10, 60, 20 and 60 seconds */
+    uint32_t connect_timeout_s; /* of every step of the login; time-outs: 0 is 4, 60, 20
+                                 * and 60 seconds */
     uint32_t call_timeout_s;    /* read and write time-out of every call */
     uint32_t lock_wait_timeout_s;
     uint32_t wait_timeout_s;
@@ -58,9 +59,15 @@ int db_connect(const struct db_config *config, struct db_hosts *hosts, struct db
                struct err *err);
 void db_close(struct db *db);
 
+/* db_connect in two steps, so that db_abort can reach a connection that is being made.
+ * Where db_open fails, only db_abort and db_close are useful. */
+int db_new(struct db_hosts *hosts, struct db **out_db, struct err *err); /* ERR_NOMEM */
+int db_open(struct db *db, const struct db_config *config, struct err *err);
+
 /* Shuts the connection's socket, so that a call that hangs on it ends with ERR_UNKNOWN
- * and every later one fails. The one function that may be called from another thread
- * while the connection is in use; not once db_close has been called. */
+ * and every later one fails; a login under way ends by its time-out. The one function
+ * that may be called from another thread while the connection is in use; not once
+ * db_close has been called. */
 void db_abort(struct db *db);
 
 /* ERR_TRANSIENT when the list's present host is no longer this connection's. */

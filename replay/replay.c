@@ -188,6 +188,14 @@ static bool may_work(const struct replay *replay)
     return !replay->paused && !replay->stopping;
 }
 
+static bool may_connect(struct replay *replay)
+{
+    lock(replay);
+    bool may = may_work(replay);
+    unlock(replay);
+    return may;
+}
+
 /* Once this is true, replay_pause and replay_stop wait for the step's end. */
 static bool begin_step(struct worker *worker)
 {
@@ -233,7 +241,7 @@ static bool serve_lanes(struct worker *worker, int64_t *out_wake_us)
             *out_wake_us = wake_us < *out_wake_us ? wake_us : *out_wake_us;
             continue;
         }
-        if (!connect_worker(worker) || !begin_step(worker)) {
+        if (!may_connect(replay) || !connect_worker(worker) || !begin_step(worker)) {
             return true; /* the lanes wait for their next try, or for the pause's end */
         }
         worker->turn = (own + 1) % count;

@@ -75,8 +75,8 @@ struct sink_ops {
 
     /* Ends a call that hangs on the connection, and refuses every later one (ERR_CLOSED):
      * for a stop whose time is up. The one call allowed from another thread while the
-     * sink is in use; not once `free` has been called. A connect under way ends by its
-     * own time-out. */
+     * sink is in use; not once `free` has been called. A login under way ends by its own
+     * time-out. */
     void (*abort)(struct sink *sink);
 
     void (*free)(struct sink *sink);

@@ -93,11 +93,18 @@ static int sink_connect(struct sink *sink, struct err *err)
         return err_set(err, ERR_CLOSED, 0, "the sink is shutting down");
     }
     struct db *db = NULL;
-    int code = db_connect(at->config.db, at->config.hosts, &db, err);
-    if (code == 0) {
-        set_db(at, db);
+    int code = db_new(at->config.hosts, &db, err);
+    if (!db) {
+        return code;
     }
-    return code;
+    set_db(at, db); /* before it is opened: abort must reach it */
+    code = db_open(db, at->config.db, err);
+    if (code) {
+        sink_disconnect(sink);
+    }
+    return code && is_aborted(at)
+               ? err_set(err, ERR_CLOSED, 0, "the sink is shutting down")
+               : code;
 }
 
 static bool sink_connected(const struct sink *sink)

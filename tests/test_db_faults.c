@@ -9,6 +9,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -287,14 +288,16 @@ Test(faults, killed_at_commit_and_not_committed, .init = open_kit, .fini = close
 /* ---- A network that fails at COMMIT
  * ------------------------------------------------------------ */
 
-/* A relay for one connection at a time, which is cut when COMMIT passes. */
-enum cut { CUT_NEVER, CUT_BEFORE_COMMIT, CUT_BEFORE_ANSWER };
+/* A relay for one connection at a time, which is cut when COMMIT passes, or falls silent
+ * after the login. */
+enum cut { CUT_NEVER, CUT_BEFORE_COMMIT, CUT_BEFORE_ANSWER, SILENT_AFTER_LOGIN };
 
 static struct relay {
     int listener;
     uint16_t server_port;
     char address[32];
     atomic_int cut;
+    sem_t silent; /* posted when it falls silent */
     pthread_t thread;
 } relay;
 
@@ -318,6 +321,11 @@ static bool pass_on(int from, int to, bool from_client)
     ssize_t got = recv(from, bytes, sizeof bytes, 0);
     if (got <= 0) {
         return false;
+    }
+    if (from_client && atomic_load(&relay.cut) == SILENT_AFTER_LOGIN &&
+        memmem(bytes, (size_t)got, "SET SESSION", 11)) {
+        sem_post(&relay.silent);
+        return true;
     }
     bool at_commit = from_client && memmem(bytes, (size_t)got, commit, sizeof commit - 1);
     int cut = at_commit ? atomic_exchange(&relay.cut, CUT_NEVER) : CUT_NEVER;
@@ -371,6 +379,7 @@ static void open_relayed(void)
     struct world known = {0};
     world_attach(&known);
     relay.server_port = known.port;
+    cr_assert_eq(sem_init(&relay.silent, 0, 0), 0);
     world_detach(&known);
     struct sockaddr_in at = {.sin_family = AF_INET,
                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -425,6 +434,28 @@ Test(faults, commit_itself_is_lost, .init = open_relayed, .fini = close_relayed)
     /* waits for the half-open predecessor's locks, if it still has them */
     sink_kit_expect(&kit, 0);
     expect_state(1, 1, 1);
+}
+
+static void *connect_in_background(void *context)
+{
+    (void)context;
+    background_code = sink_kit_connect(&kit);
+    return NULL;
+}
+
+/* The server lets us in and then says nothing more: what comes before the first lane's
+ * question ends by abort too. */
+Test(faults, a_connection_in_the_making_ends_by_abort, .init = open_relayed,
+     .fini = close_relayed)
+{
+    kit.db.call_timeout_s = 3600;
+    atomic_store(&relay.cut, (int)SILENT_AFTER_LOGIN);
+    pthread_t thread;
+    cr_assert_eq(pthread_create(&thread, NULL, connect_in_background, NULL), 0);
+    cr_assert_eq(sem_wait(&relay.silent), 0);
+    kit.sink->ops->abort(kit.sink);
+    expect_background(thread, ERR_CLOSED);
+    cr_assert_not(kit.sink->ops->connected(kit.sink));
 }
 
 Test(faults, a_hung_call_ends_by_abort, .init = open_kit, .fini = close_kit)
@@ -690,6 +721,35 @@ Test(db, statements_and_their_errors)
     db_close(db);
     db_hosts_free(hosts);
     world_detach(&w);
+}
+
+/* The login goes by the time-out for connecting, whatever a call may take. */
+Test(db, a_server_that_never_greets_ends_in_a_time_out)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET,
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof at;
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    cr_assert_eq(bind(listener, (struct sockaddr *)&at, sizeof at), 0);
+    cr_assert_eq(listen(listener, 4), 0);
+    cr_assert_eq(getsockname(listener, (struct sockaddr *)&at, &len), 0);
+    char address[32];
+    snprintf(address, sizeof address, "127.0.0.1:%u", ntohs(at.sin_port));
+    const char *const list[] = {address};
+    struct db_config config = {.hosts = list,
+                               .host_count = 1,
+                               .name = "holdfast",
+                               .user = "root",
+                               .connect_timeout_s = 1,
+                               .call_timeout_s = 3600};
+    struct db_hosts *hosts;
+    struct db *db;
+    struct err err = {0};
+    cr_assert_eq(db_hosts_new(&config, &hosts, &err), 0);
+    int code = db_connect(&config, hosts, &db, &err);
+    cr_assert(code == ERR_TRANSIENT || code == ERR_UNKNOWN, "%s", err.message);
+    db_hosts_free(hosts);
+    (void)close(listener);
 }
 
 Test(db, a_silent_server_ends_in_a_time_out)

@@ -462,6 +462,24 @@ Test(replay, stop_cuts_a_connection_that_hangs_beyond_the_deadline)
     lane_kit_end(&kit);
 }
 
+Test(replay, a_stop_begins_no_connection)
+{
+    struct lane_kit kit;
+    lane_kit_start(&kit);
+    size_t mozi = lane_kit_stream(&kit, "mozi", 2, CONFLICT_COUNT);
+    kit.config.connections = 1;
+    lane_kit_append(&kit, mozi, 0, 0, 4, NULL);
+    lane_kit_append(&kit, mozi, 1, 4, 4, NULL);
+    fake_hang(kit.database);
+    lane_kit_run(&kit);
+    fake_await_hanging(kit.database);
+    replay_stop(kit.replay, 0); /* cuts the connection, and the other lane has work */
+    kit.replay = NULL;
+    cr_assert_eq(fake_calls(kit.database, FAKE_CONNECT), 1);
+    fake_release(kit.database);
+    lane_kit_end(&kit);
+}
+
 Test(replay, stops_while_the_database_is_down)
 {
     struct lane_kit kit;
