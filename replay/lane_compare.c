@@ -58,11 +58,11 @@ static int refuse_lost(const struct lane *lane, const struct ledger_row *row,
 {
     return err_set(
         err, ERR_GAP, 0,
-        "the database of stream %s lane %u went back to entry %llu, and entries "
-        "%llu to %llu are not all retained any more; restore a newer database, "
-        "or accept the gap",
+        "the database of stream %s lane %u is at entry %llu and the journal's done mark "
+        "at %llu, and what lies between is not all retained any more; restore a newer "
+        "database, or accept the gap",
         lane->stream_name, lane->id.lane, (unsigned long long)row->position.seq,
-        (unsigned long long)row->position.seq + 1, (unsigned long long)done->seq);
+        (unsigned long long)done->seq);
 }
 
 /* ---- Comparing -----------------------------------------------------------------------

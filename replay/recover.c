@@ -12,13 +12,10 @@ enum recover_action recover_decide(const struct journal_position *ledger,
         bool same = ledger->seq == 0 || is_same(ledger, done);
         return same ? RECOVER_GO_ON : RECOVER_OTHER;
     }
-    if (known == ERR_IDENTITY) {
-        return RECOVER_OTHER;
+    if (known != ERR_OK) {
+        return known == ERR_IDENTITY ? RECOVER_OTHER : RECOVER_LOST;
     }
-    if (ledger->seq > done->seq) {
-        return known == ERR_OK ? RECOVER_TAKE_LEDGER : RECOVER_OTHER;
-    }
-    return known == ERR_OK ? RECOVER_REWIND : RECOVER_LOST;
+    return ledger->seq > done->seq ? RECOVER_TAKE_LEDGER : RECOVER_REWIND;
 }
 
 enum recover_fate recover_commit(const struct journal_position *ledger,

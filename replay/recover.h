@@ -12,7 +12,7 @@ enum recover_action {
     RECOVER_REWIND,      /* L < D: the database went back; D is set to L first */
     RECOVER_OTHER,       /* the journal holds something else at L: it was restored or
                           * copied, or is older than the database */
-    RECOVER_LOST,        /* L < D and L is not retained, so nothing can be compared */
+    RECOVER_LOST,        /* L is not D and not retained, so nothing can be compared */
 };
 
 /* `ledger` seq 0: no row, or nothing applied. `known`: what journal_check_position said

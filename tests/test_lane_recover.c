@@ -152,6 +152,26 @@ Test(lane_recover, what_is_no_longer_retained_is_named)
     lane_kit_end(&kit);
 }
 
+/* After that rewind, of a database that is newer, but not new enough. */
+Test(lane_recover, a_ledger_above_the_done_mark_that_is_not_retained_is_no_other_journal)
+{
+    struct lane_kit kit;
+    expire_applied(&kit);
+    lane_kit_stop(&kit);
+    fake_rewind(kit.database); /* to nothing */
+    lane_kit_run(&kit);
+    lane_kit_await(&kit, "lane_stopped", 1);
+    lane_kit_stop(&kit);
+    struct ledger_row row = {.found = true, .position.seq = 1};
+    fake_set_ledger(kit.database, journal_id(kit.journal.journal), "mozi", 0, &row);
+    lane_kit_run(&kit);
+    struct lane_kit_event stopped = lane_kit_await(&kit, "lane_stopped", 2);
+    cr_assert_eq(stopped.err.code, ERR_GAP, "%s", stopped.err.message);
+    cr_assert_not_null(strstr(stopped.err.message, "restore a newer"));
+    cr_assert_eq(done_seq(&kit), 0);
+    lane_kit_end(&kit);
+}
+
 /* ---- What does not belong together ---------------------------------------------------
  */
 

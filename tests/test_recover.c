@@ -30,7 +30,7 @@ Test(recover, table)
         {"mark lost, first ever", 9, 1, 0, 0, ERR_OK, RECOVER_TAKE_LEDGER},
         {"other sum above the mark", 9, 1, 7, 1, ERR_IDENTITY, RECOVER_OTHER},
         {"beyond the end", 99, 1, 7, 1, ERR_IDENTITY, RECOVER_OTHER},
-        {"above the mark, can't tell", 9, 1, 7, 1, ERR_GAP, RECOVER_OTHER},
+        {"above the mark, not retained", 9, 1, 7, 1, ERR_GAP, RECOVER_LOST},
         {"rewound", 3, 1, 7, 1, ERR_OK, RECOVER_REWIND},
         {"rewound, not retained", 3, 1, 7, 1, ERR_GAP, RECOVER_LOST},
         {"below the mark, other sum", 3, 1, 7, 1, ERR_IDENTITY, RECOVER_OTHER},
