@@ -30,19 +30,32 @@ enum { MISSES_MAX = 2, RECONNECT_AFTER = 3 };
 
 /* To which states a worker takes a lane. PAUSED is only shown, ORPHANED is for good. */
 static const unsigned legal[] = {
-    [LANE_STARTING] =
-        TO(LANE_IDLE) | TO(LANE_APPLYING) | TO(LANE_WAITING) | TO(LANE_STOPPED),
-    [LANE_IDLE] =
-        TO(LANE_STARTING) | TO(LANE_APPLYING) | TO(LANE_WAITING) | TO(LANE_STOPPED),
+    [LANE_STARTING] = TO(LANE_IDLE) | TO(LANE_APPLYING) | TO(LANE_WAITING) |
+                      TO(LANE_STOPPED) | TO(LANE_ORPHANED),
+    [LANE_IDLE] = TO(LANE_STARTING) | TO(LANE_APPLYING) | TO(LANE_WAITING) |
+                  TO(LANE_STOPPED) | TO(LANE_ORPHANED),
     [LANE_APPLYING] = TO(LANE_APPLYING) | TO(LANE_STARTING) | TO(LANE_IDLE) |
                       TO(LANE_WAITING) | TO(LANE_STOPPED),
-    [LANE_WAITING] =
-        TO(LANE_WAITING) | TO(LANE_IDLE) | TO(LANE_APPLYING) | TO(LANE_STOPPED),
-    [LANE_STOPPED] =
-        TO(LANE_STOPPED) | TO(LANE_IDLE) | TO(LANE_APPLYING) | TO(LANE_WAITING),
+    [LANE_WAITING] = TO(LANE_WAITING) | TO(LANE_IDLE) | TO(LANE_APPLYING) |
+                     TO(LANE_STOPPED) | TO(LANE_ORPHANED),
+    [LANE_STOPPED] = TO(LANE_STOPPED) | TO(LANE_IDLE) | TO(LANE_APPLYING) |
+                     TO(LANE_WAITING) | TO(LANE_ORPHANED),
     [LANE_PAUSED] = 0,
     [LANE_ORPHANED] = 0,
 };
+
+/* Where the journal can't say, the step will meet its error. */
+static bool has_entries(const struct lane *lane)
+{
+    struct journal_lane known;
+    struct err err = {0};
+    int code = journal_lane_get(lane_config(lane)->journal, lane->stream_name,
+                                lane->id.lane, &known, &err);
+    if (code != ERR_OK) {
+        return code != ERR_NOT_FOUND;
+    }
+    return known.last_seq > (lane->stream ? lane->ledger.position.seq : known.done.seq);
+}
 
 void lane_init(struct lane *lane, struct lane_shared *shared, const char *name,
                const struct stream *stream, uint32_t number)
@@ -55,8 +68,13 @@ void lane_init(struct lane *lane, struct lane_shared *shared, const char *name,
     lane->random = (uint64_t)lane_now_us(lane) ^ ((uint64_t)number << 32);
     snprintf(lane->status.stream, sizeof lane->status.stream, "%s", name);
     lane->status.lane = number;
-    lane->status.state = stream ? LANE_STARTING : LANE_ORPHANED;
+    lane->status.state = stream || !has_entries(lane) ? LANE_STARTING : LANE_ORPHANED;
     lane->status.transaction_records_max = lane->plan.records;
+}
+
+bool lane_is_orphaned(const struct lane *lane)
+{
+    return lane->status.state == LANE_ORPHANED;
 }
 
 void lane_tell(struct lane *lane, const char *event, const struct err *err)
@@ -265,23 +283,13 @@ void lane_cannot_connect(struct lane *lane, const struct err *why, int64_t next_
 /* ---- Steps --------------------------------------------------------------------------
  */
 
-/* Where the journal can't say, the step will meet its error. */
-static bool has_entries(const struct lane *lane)
-{
-    struct journal_lane known;
-    struct err err = {0};
-    int code = journal_lane_get(lane_config(lane)->journal, lane->stream_name,
-                                lane->id.lane, &known, &err);
-    if (code == ERR_NOT_FOUND) {
-        return false;
-    }
-    return code != ERR_OK || known.last_seq > lane->ledger.position.seq;
-}
-
 bool lane_is_ready(struct lane *lane, int64_t now_us, int64_t *out_wake_us)
 {
     *out_wake_us = INT64_MAX;
-    if (!lane->stream) {
+    if (!lane->stream && !lane_is_orphaned(lane) && has_entries(lane)) {
+        lane_publish(lane, LANE_ORPHANED, NULL); /* a dead letter was retried there */
+    }
+    if (lane_is_orphaned(lane)) {
         return false;
     }
     pthread_mutex_lock(&lane->shared->lock);

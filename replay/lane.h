@@ -39,7 +39,7 @@ struct lane_link {
 
 struct lane {
     struct lane_shared *shared;
-    const struct stream *stream; /* NULL: not configured any more */
+    const struct stream *stream; /* NULL: not configured any more; nothing is applied */
     struct ledger_lane id;
     char stream_name[JOURNAL_STREAM_MAX + 1];
 
@@ -68,10 +68,14 @@ struct lane {
     bool try_now;
 };
 
-/* `stream` NULL: an orphaned lane, which only has a status. `layout` is the stream's,
- * filled in by the caller afterwards. */
+/* `stream` NULL: the lane is compared with its ledger, so that its entries may expire,
+ * unless some are pending: then it is orphaned and only has a status. `layout` is the
+ * stream's, filled in by the caller afterwards. */
 void lane_init(struct lane *lane, struct lane_shared *shared, const char *name,
                const struct stream *stream, uint32_t number);
+
+/* The worker's own question. */
+bool lane_is_orphaned(const struct lane *lane);
 
 /* True where lane_step would do something at `now_us` (steady). False: *out_wake_us is
  * when it is worth asking again, INT64_MAX: only when something comes. */

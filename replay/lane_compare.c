@@ -65,6 +65,17 @@ static int refuse_lost(const struct lane *lane, const struct ledger_row *row,
         (unsigned long long)done->seq);
 }
 
+static int refuse_to_rewind(const struct lane *lane, const struct ledger_row *row,
+                            const struct journal_position *done, struct err *err)
+{
+    return err_set(err, ERR_CONFIG, 0,
+                   "the database went back from entry %llu to entry %llu of stream %s "
+                   "lane %u, which is not configured any more; configure it again, and "
+                   "what lies between is applied again",
+                   (unsigned long long)done->seq, (unsigned long long)row->position.seq,
+                   lane->stream_name, lane->id.lane);
+}
+
 /* ---- Comparing -----------------------------------------------------------------------
  */
 
@@ -110,7 +121,8 @@ static int reconcile(struct lane *lane, const struct ledger_row *row, struct err
     case RECOVER_TAKE_LEDGER:
         return lane_mark_done(lane, row, err);
     case RECOVER_REWIND:
-        return rewind_to(lane, row, &known.done, err);
+        return lane->stream ? rewind_to(lane, row, &known.done, err)
+                            : refuse_to_rewind(lane, row, &known.done, err);
     case RECOVER_LOST:
         return refuse_lost(lane, row, &known.done, err);
     case RECOVER_OTHER:
@@ -162,7 +174,7 @@ static int prepare(struct lane *lane, struct lane_link *link, struct err *err)
 int lane_compare(struct lane *lane, struct lane_link *link, struct err *err)
 {
     struct ledger_row row = {0};
-    int code = prepare(lane, link, err);
+    int code = lane->stream ? prepare(lane, link, err) : ERR_OK;
     if (code == ERR_OK) {
         code = link->sink->ops->position(link->sink, &lane->id, &row, err);
     }

@@ -154,7 +154,7 @@ static void connect_failed(struct worker *worker, const struct err *err)
     int64_t next_try_us = now_us(replay) + delay_us;
     for (size_t i = worker->first_lane; i < replay->lane_count;
          i += replay->worker_count) {
-        if (replay->lanes[i].stream) {
+        if (!lane_is_orphaned(&replay->lanes[i])) {
             lane_cannot_connect(&replay->lanes[i], err, next_try_us);
         }
     }
@@ -334,21 +334,21 @@ static const struct stream *stream_named(const struct replay_config *config,
     return NULL;
 }
 
-/* A lane of the journal that configuration alone does not give. Where its number is
- * beyond the stream's lanes now it is served all the same, also with nothing to apply:
- * only a lane that is compared with its ledger lets its entries expire. Where its stream
- * is gone it matters for what is not applied. */
+/* A lane of the journal that configuration alone does not give: its number is beyond the
+ * stream's lanes now, or its stream is gone. It is served all the same while the journal
+ * holds entries of it, also with nothing to apply: only a lane that is compared with its
+ * ledger lets its entries expire. */
 static bool is_left_over(const struct replay_config *config,
-                         const struct journal_lane *known)
+                         const struct journal_lane *known, uint64_t first_seq)
 {
     const struct stream *stream = stream_named(config, known->stream);
     bool given = stream && known->lane < stream->lanes;
     bool foreign = known->stream[0] == '('; /* the engine's own, as (unrouted) */
-    return !given && !foreign && (stream || known->last_seq > known->done.seq);
+    return !given && !foreign && first_seq && known->last_seq >= first_seq;
 }
 
 static void add_lanes(struct replay *replay, const struct journal_lane *known,
-                      size_t known_count)
+                      size_t known_count, uint64_t first_seq)
 {
     const struct replay_config *config = &replay->shared.config;
     for (size_t i = 0; i < config->stream_count; i++) {
@@ -358,7 +358,7 @@ static void add_lanes(struct replay *replay, const struct journal_lane *known,
         }
     }
     for (size_t i = 0; i < known_count; i++) {
-        if (is_left_over(config, &known[i])) {
+        if (is_left_over(config, &known[i], first_seq)) {
             lane_init(&replay->lanes[replay->lane_count++], &replay->shared,
                       known[i].stream, stream_named(config, known[i].stream),
                       known[i].lane);
@@ -396,8 +396,10 @@ static int make_lanes(struct replay *replay, struct err *err)
 {
     const struct replay_config *config = &replay->shared.config;
     struct journal_lane *known = NULL;
+    struct journal_stat stat;
     size_t known_count = 0;
-    if (journal_lanes(config->journal, &known, &known_count, err) != ERR_OK) {
+    if (journal_stat(config->journal, &stat, err) != ERR_OK ||
+        journal_lanes(config->journal, &known, &known_count, err) != ERR_OK) {
         return err->code;
     }
     size_t most = known_count;
@@ -406,7 +408,7 @@ static int make_lanes(struct replay *replay, struct err *err)
     }
     replay->lanes = calloc(most + 1, sizeof *replay->lanes);
     if (replay->lanes) {
-        add_lanes(replay, known, known_count);
+        add_lanes(replay, known, known_count, stat.first_seq);
     }
     free(known);
     return replay->lanes ? ERR_OK : err_set(err, ERR_NOMEM, 0, "no memory for lanes");

@@ -1,8 +1,8 @@
 /* replay/replay.h: journal -> database, the one path; recovery is the same path from an
  * older position.
  *
- * replay_start gives every (stream, lane) that is configured, or has unapplied entries in
- * the journal, to a bounded pool of worker threads, each with one connection. It returns
+ * replay_start gives every (stream, lane) that is configured, or has entries in the
+ * journal, to a bounded pool of worker threads, each with one connection. It returns
  * at once: the database may be down. Nothing here logs; the observer is told what
  * happened and the engine decides what to say.
  */
@@ -21,7 +21,7 @@ enum lane_state {
     LANE_WAITING, /* backing off after a passing fault */
     LANE_STOPPED, /* a person must look; tried again slowly where that can help */
     LANE_PAUSED,
-    LANE_ORPHANED /* its stream is not configured any more */
+    LANE_ORPHANED /* has entries to apply, and its stream is not configured any more */
 };
 
 const char *lane_state_name(enum lane_state state);

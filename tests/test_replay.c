@@ -107,6 +107,77 @@ Test(replay, the_backlog_of_a_removed_stream_is_shown_and_left_alone)
     lane_kit_end(&kit);
 }
 
+/* Nothing of a removed stream is to be applied, but its entries may expire only where the
+ * ledger has been seen. */
+Test(replay, a_removed_stream_without_a_backlog_lets_its_entries_expire)
+{
+    struct lane_kit kit;
+    lane_kit_start(&kit);
+    size_t gone = lane_kit_stream(&kit, "gone", 1, CONFLICT_COUNT);
+    lane_kit_run(&kit);
+    lane_kit_await_done(&kit, gone, 0, lane_kit_append(&kit, gone, 0, 0, 4, NULL));
+    lane_kit_stop(&kit);
+    lane_kit_no_streams(&kit);
+    kit_close(&kit.journal);
+    kit.journal.config.retain_us = 1000000;
+    kit_open(&kit.journal);
+    lane_kit_run(&kit);
+    lane_kit_await_state(&kit, "gone", 0, LANE_IDLE);
+    cr_assert(kit_lane(&kit.journal, "gone", 0).confirmed);
+    kit_pass(&kit.journal, 3600LL * 1000000);
+    kit_commit(&kit.journal);
+    kit_commit(&kit.journal);
+    cr_assert_eq(kit_lane(&kit.journal, "gone", 0).oldest_seq, 0);
+    lane_kit_stop(&kit);
+    lane_kit_run(&kit); /* nothing of it is held any more */
+    struct replay_status status;
+    struct err err = {0};
+    cr_assert_eq(replay_status(kit.replay, &status, &err), ERR_OK);
+    cr_assert_eq(status.lane_count, 0);
+    free(status.lanes);
+    lane_kit_end(&kit);
+}
+
+Test(replay, a_removed_stream_whose_database_went_back_keeps_its_entries)
+{
+    struct lane_kit kit;
+    lane_kit_start(&kit);
+    size_t gone = lane_kit_stream(&kit, "gone", 1, CONFLICT_COUNT);
+    lane_kit_run(&kit);
+    lane_kit_await_done(&kit, gone, 0, lane_kit_append(&kit, gone, 0, 0, 4, NULL));
+    lane_kit_stop(&kit);
+    lane_kit_no_streams(&kit);
+    fake_drop_ledger(kit.database);
+    lane_kit_run(&kit);
+    struct lane_kit_event stopped = lane_kit_await(&kit, "lane_stopped", 1);
+    cr_assert_not_null(strstr(stopped.err.message, "configure it again"));
+    cr_assert_eq(kit_lane(&kit.journal, "gone", 0).done.seq, 1);
+    cr_assert_not(kit_lane(&kit.journal, "gone", 0).confirmed);
+    lane_kit_end(&kit);
+}
+
+Test(replay, a_removed_stream_waits_with_the_others_for_the_database)
+{
+    struct lane_kit kit;
+    lane_kit_start(&kit);
+    size_t gone = lane_kit_stream(&kit, "gone", 1, CONFLICT_COUNT);
+    size_t left = lane_kit_stream(&kit, "left", 1, CONFLICT_COUNT);
+    lane_kit_run(&kit);
+    lane_kit_await_done(&kit, gone, 0, lane_kit_append(&kit, gone, 0, 0, 4, NULL));
+    lane_kit_stop(&kit);
+    lane_kit_append(&kit, left, 0, 4, 4, NULL);
+    lane_kit_no_streams(&kit);
+    kit.config.connections = 1;
+    fake_fault(
+        kit.database,
+        &(struct fake_fault){.call = FAKE_CONNECT, .times = 3, .code = ERR_TRANSIENT});
+    lane_kit_run(&kit);
+    lane_kit_await_state(&kit, "gone", 0, LANE_IDLE);
+    cr_assert_eq(lane_kit_status(&kit, "left", 0).state, LANE_ORPHANED);
+    cr_assert_eq(lane_kit_told(&kit, "connect_failed"), 3);
+    lane_kit_end(&kit);
+}
+
 Test(replay, a_stopped_stream_holds_up_no_other_on_the_same_connection)
 {
     struct lane_kit kit;
