@@ -119,7 +119,7 @@ static void get_well(struct lane *lane, enum lane_state state)
 void lane_count(struct lane *lane, const uint64_t totals[FATE_COUNT], int64_t took_us)
 {
     uint64_t records = totals[FATE_NEW] + totals[FATE_DUPLICATE] + totals[FATE_CONFLICT];
-    if (records) {
+    if (lane->ends_well) {
         lane->dead_in_a_row = 0;
     }
     plan_succeeded(&lane->plan);
@@ -133,7 +133,7 @@ void lane_count(struct lane *lane, const uint64_t totals[FATE_COUNT], int64_t to
     counts->transactions++;
     counts->apply_us_total += (uint64_t)took_us;
     pace_take(&lane->shared->pace, lane_now_us(lane), records);
-    lane->dead_accepted = lane->dead_accepted && records == 0;
+    lane->dead_accepted = lane->dead_accepted && !lane->ends_well;
     pthread_mutex_unlock(&lane->shared->lock);
     get_well(lane, LANE_APPLYING);
 }

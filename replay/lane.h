@@ -56,6 +56,9 @@ struct lane {
     bool stopped;                      /* until something passes */
     struct err stop_reason;            /* as it was told */
     uint32_t dead_in_a_row;
+    uint64_t dead_seq; /* the last dead letter that was made here */
+    uint32_t dead_index;
+    bool ends_well;      /* a record of the transaction in hand comes after that one */
     uint64_t buried_seq; /* the first dead letter of the last bisection */
     uint32_t buried_index;
     int64_t next_try_us; /* 0: at once */

@@ -17,6 +17,7 @@ struct run {
     struct lane *lane;
     struct journal_entries entries;
     struct decoded decoded;
+    uint32_t in_a_row; /* dead letters in a row before it */
 };
 
 /* ---- Dead letters --------------------------------------------------------------------
@@ -79,23 +80,45 @@ static bool is_before(const struct apply_record *record, const struct decoded_re
     return record->seq < at->seq || (record->seq == at->seq && record->index < at->index);
 }
 
-/* How many rejects there are in a row at the end of the run, going on from `in_a_row`;
- * *out_most: the most that there were anywhere. */
-static uint32_t count_in_a_row(const struct decoded *decoded, uint32_t in_a_row,
-                               uint32_t *out_most)
+/* How many records can't be applied in a row at the end of the run, where those before it
+ * were `in_a_row`; *out_most: the most that there were anywhere. `bad`: in order. */
+static uint32_t count_in_a_row(const struct run *run, const struct bisect_bad *bad,
+                               size_t bad_count, uint32_t *out_most)
 {
+    const struct decoded *decoded = &run->decoded;
+    uint32_t in_a_row = run->in_a_row;
     size_t record = 0;
+    size_t reject = 0;
+    size_t found = 0;
     *out_most = 0;
-    for (size_t i = 0; i < decoded->reject_count; i++) {
-        while (record < decoded->count &&
-               is_before(&decoded->records[record], &decoded->rejects[i])) {
-            record++;
-            in_a_row = 0;
-        }
-        in_a_row++;
+    while (record < decoded->count || reject < decoded->reject_count) {
+        const struct apply_record *next = &decoded->records[record];
+        bool readable =
+            reject == decoded->reject_count ||
+            (record < decoded->count && is_before(next, &decoded->rejects[reject]));
+        bool passes = readable && !(found < bad_count && bad[found].record == next);
+        record += readable;
+        reject += !readable;
+        found += readable && !passes;
+        in_a_row = passes ? 0 : in_a_row + 1;
         *out_most = in_a_row > *out_most ? in_a_row : *out_most;
     }
-    return record < decoded->count ? 0 : in_a_row;
+    return in_a_row;
+}
+
+static bool is_behind_dead(const struct lane *lane, uint64_t seq, uint32_t index)
+{
+    return seq > lane->dead_seq || (seq == lane->dead_seq && index > lane->dead_index);
+}
+
+/* The last ones of a run. */
+static void note_dead(struct lane *lane, uint32_t in_a_row, uint64_t seq, uint32_t index)
+{
+    lane->dead_in_a_row = in_a_row;
+    if (is_behind_dead(lane, seq, index)) {
+        lane->dead_seq = seq;
+        lane->dead_index = index;
+    }
 }
 
 /* Rows that can't be read under today's configuration. */
@@ -108,7 +131,7 @@ static int bury_rejects(struct run *run, struct err *err)
         return ERR_OK;
     }
     uint32_t most = 0;
-    uint32_t in_a_row = count_in_a_row(decoded, lane->dead_in_a_row, &most);
+    uint32_t in_a_row = count_in_a_row(run, NULL, 0, &most);
     if (most >= lane_config(lane)->dead_in_a_row_max && !takes_all_dead(lane)) {
         lane->dead_in_a_row = most;
         return refuse_dead(lane, decoded->rejects[count - 1].reject.detail, err);
@@ -125,7 +148,8 @@ static int bury_rejects(struct run *run, struct err *err)
     int code = bury_dead(run, burials, count, err);
     free(burials);
     if (code == ERR_OK) {
-        lane->dead_in_a_row = in_a_row;
+        const struct decoded_reject *last = &decoded->rejects[count - 1];
+        note_dead(lane, in_a_row, last->seq, last->index);
     }
     return code;
 }
@@ -152,6 +176,10 @@ static int bury_bad(struct run *run, const struct bisect *found, struct err *err
     int code = bury_dead(run, burials, found->bad_count, err);
     free(burials);
     if (code == ERR_OK) {
+        const struct apply_record *last = found->bad[found->bad_count - 1].record;
+        uint32_t most;
+        uint32_t in_a_row = count_in_a_row(run, found->bad, found->bad_count, &most);
+        note_dead(lane, in_a_row, last->seq, last->index);
         lane->buried_seq = first->seq;
         lane->buried_index = first->index;
     }
@@ -178,7 +206,7 @@ static int bury_refused(struct run *run, struct sink *sink,
     struct bisect bisect = {
         .sink = sink,
         .request = *request,
-        .in_a_row = lane->dead_in_a_row,
+        .in_a_row = run->in_a_row,
         .in_a_row_max = takes_all_dead(lane) ? 0 : lane_config(lane)->dead_in_a_row_max,
     };
     int code = bisect_find(&bisect, err);
@@ -191,9 +219,6 @@ static int bury_refused(struct run *run, struct sink *sink,
         code = refuse_together(run, &refusal, err);
     } else if (code == ERR_OK) {
         code = bury_bad(run, &bisect, err);
-    }
-    if (code == ERR_OK) {
-        lane->dead_in_a_row = bisect.in_a_row;
     }
     free(bisect.bad);
     return code;
@@ -256,6 +281,9 @@ static void begin_transaction(struct run *run)
     for (size_t i = 0; i < entries->count; i++) {
         lane->in_hand += entries->items[i].records;
     }
+    size_t count = run->decoded.count;
+    const struct apply_record *last = count ? &run->decoded.records[count - 1] : NULL;
+    lane->ends_well = last && is_behind_dead(lane, last->seq, last->index);
     if (!lane->stopped) {
         lane_publish(lane, LANE_APPLYING, NULL);
     }
@@ -340,7 +368,7 @@ static int read_run(struct lane *lane, struct run *run, struct err *err)
         .records_max = records,
         .entries_max = records < ENTRIES_MAX ? records : ENTRIES_MAX,
     };
-    *run = (struct run){.lane = lane};
+    *run = (struct run){.lane = lane, .in_a_row = lane->dead_in_a_row};
     int code = journal_read_lane(config->journal, lane->stream_name, lane->id.lane,
                                  lane->ledger.position.seq, &limits, &run->entries, err);
     if (code != ERR_OK || run->entries.count == 0) {

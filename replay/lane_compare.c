@@ -89,6 +89,7 @@ static int rewind_to(struct lane *lane, const struct ledger_row *row,
     if (code != ERR_OK) {
         return code;
     }
+    lane->dead_seq = 0; /* what comes next is older */
     struct err note = {0};
     snprintf(note.message, sizeof note.message,
              "the database went back from entry %llu to entry %llu; what lies between is "

@@ -236,6 +236,25 @@ Test(lane_dead, small_entries_add_up_to_many_in_a_row)
     lane_kit_end(&kit);
 }
 
+/* Wherever the good ones of their transactions stand. */
+Test(lane_dead, many_in_a_row_are_seen_across_transactions)
+{
+    struct lane_kit kit;
+    size_t mozi = begin(&kit, CONFLICT_COUNT);
+    kit.config.dead_in_a_row_max = 10;
+    lane_kit_run(&kit);
+    lane_kit_await_done(&kit, mozi, 0, lane_kit_append(&kit, mozi, 0, 0, 8, "ggbbbbbb"));
+    lane_kit_await_done(&kit, mozi, 0, lane_kit_append(&kit, mozi, 0, 10, 5, "bbbgb"));
+    cr_assert_eq(lane_kit_await_state(&kit, "mozi", 0, LANE_IDLE).dead_in_a_row, 1);
+    lane_kit_await_done(&kit, mozi, 0, lane_kit_append(&kit, mozi, 0, 20, 5, "bbbbb"));
+    cr_assert_eq(lane_kit_told(&kit, "lane_stopped"), 0);
+    cr_assert_eq(lane_kit_await_state(&kit, "mozi", 0, LANE_IDLE).dead_in_a_row, 6);
+    lane_kit_append(&kit, mozi, 0, 30, 8, "bbbbgggg");
+    lane_kit_await(&kit, "lane_stopped", 1);
+    cr_assert_eq(lane_kit_dead(&kit, JOURNAL_DEAD_KEPT), 15);
+    lane_kit_end(&kit);
+}
+
 Test(lane_dead, a_good_record_between_ends_the_row)
 {
     struct lane_kit kit;
@@ -354,6 +373,23 @@ Test(lane_dead, many_unreadable_in_a_row_stop_the_lane_too)
     lane_kit_await_done(&kit, mozi, 0, 2);
     cr_assert_eq(lane_kit_dead(&kit, JOURNAL_DEAD_KEPT), 15);
     cr_assert_eq(fake_events(kit.database), 3);
+    lane_kit_end(&kit);
+}
+
+Test(lane_dead, many_in_a_row_of_both_kinds_are_seen_across_transactions)
+{
+    struct lane_kit kit;
+    size_t mozi = begin(&kit, CONFLICT_COUNT);
+    kit.config.dead_in_a_row_max = 10;
+    kit.config.transaction_records_max = 8;
+    lane_kit_append(&kit, mozi, 0, 0, 8, "gbbbgxbx");
+    lane_kit_append(&kit, mozi, 0, 10, 8, "xbxgbxbx");
+    lane_kit_append(&kit, mozi, 0, 20, 8, "xxxxxxgg"); /* ten, with the last four */
+    narrow_stream(&kit);
+    lane_kit_run(&kit);
+    lane_kit_await(&kit, "lane_stopped", 1);
+    cr_assert_eq(kit_lane(&kit.journal, "mozi", 0).done.seq, 2);
+    cr_assert_eq(lane_kit_dead(&kit, JOURNAL_DEAD_KEPT), 13);
     lane_kit_end(&kit);
 }
 
