@@ -9,8 +9,11 @@ struct place {
     uint32_t index;
 };
 
-/* Dead letters of the range, in order. */
+/* Dead letters of the entries, in order. */
 struct left_out {
+    const struct journal_entries *entries;
+    size_t entry;   /* the first that is not below the last letter */
+    bool met_other; /* that letter is of another lane's entry */
     struct place *places;
     size_t count;
     size_t capacity;
@@ -21,6 +24,16 @@ struct left_out {
 static bool note_left_out(const struct journal_dead_entry *entry, void *context)
 {
     struct left_out *left_out = context;
+    const struct journal_entries *entries = left_out->entries;
+    while (left_out->entry < entries->count &&
+           entries->items[left_out->entry].seq < entry->seq) {
+        left_out->entry++;
+    }
+    left_out->met_other = left_out->entry == entries->count ||
+                          entries->items[left_out->entry].seq != entry->seq;
+    if (left_out->met_other) {
+        return false;
+    }
     if (entry->state == JOURNAL_DEAD_CONFLICT) {
         return true;
     }
@@ -168,13 +181,35 @@ static int decode_entry(struct decoding *decoding, const struct journal_entry *e
                           : err_wrap(err, "entry %llu", (unsigned long long)entry->seq);
 }
 
+/* The end of the entries from `first` on whose seqs have no other lane's between them. */
+static size_t end_of_range(const struct journal_entries *entries, size_t first)
+{
+    size_t end = first + 1;
+    while (end < entries->count &&
+           entries->items[end].seq == entries->items[end - 1].seq + 1) {
+        end++;
+    }
+    return end;
+}
+
+/* Mostly there is none, and one look will do. Where other lanes have some, which may be
+ * many and large, only our own entries' are read from there on. */
 static int read_left_out(struct journal *journal, const struct journal_entries *entries,
                          struct left_out *left_out, struct err *err)
 {
-    uint64_t first = entries->items[0].seq;
-    uint64_t last = entries->items[entries->count - 1].seq;
-    int code =
-        journal_dead_letters_visit(journal, first, last, note_left_out, left_out, err);
+    int code = ERR_OK;
+    bool others = false;
+    size_t first = 0;
+    left_out->entries = entries;
+    while (first < entries->count && code == ERR_OK && !left_out->failed) {
+        size_t end = others ? end_of_range(entries, first) : entries->count;
+        left_out->met_other = false;
+        code = journal_dead_letters_visit(journal, entries->items[first].seq,
+                                          entries->items[end - 1].seq, note_left_out,
+                                          left_out, err);
+        others = others || left_out->met_other;
+        first = left_out->met_other ? left_out->entry : end;
+    }
     if (code == ERR_OK && left_out->failed) {
         code = err_set(err, ERR_NOMEM, 0, "no memory for the list of dead letters");
     }

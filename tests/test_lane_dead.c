@@ -126,6 +126,37 @@ Test(lane_dead, a_record_with_a_dead_letter_is_left_out_for_good)
     lane_kit_end(&kit);
 }
 
+Test(lane_dead, each_lane_leaves_out_its_own_among_those_of_others)
+{
+    static const struct {
+        uint32_t lane;
+        const char *types;
+    } entries[] = {{0, "gb"}, {0, "gg"}, {1, "gg"}, {0, "bg"}, {1, "bg"}, {1, "gb"},
+                   {0, "gb"}, {0, "bb"}, {1, "bb"}, {0, "gg"}, {1, "gg"}, {0, "bg"}};
+    struct lane_kit kit;
+    lane_kit_start(&kit);
+    fake_refuse(kit.database, lane_kit_is_bad);
+    size_t mozi = lane_kit_stream(&kit, "mozi", 2, CONFLICT_COUNT);
+    for (unsigned i = 0; i < 12; i++) {
+        lane_kit_append(&kit, mozi, entries[i].lane, 2 * i, 2, entries[i].types);
+    }
+    for (unsigned round = 0; round < 2; round++) {
+        lane_kit_run(&kit);
+        lane_kit_await(&kit, "rewound", 2UL * round);
+        lane_kit_await_done(&kit, mozi, 0, 12);
+        lane_kit_await_done(&kit, mozi, 1, 11);
+        for (unsigned i = 0; i < 24; i++) {
+            cr_assert_eq(has_event(&kit, i), entries[i / 2].types[i % 2] == 'g', "%u", i);
+        }
+        lane_kit_stop(&kit);
+        fake_drop_ledger(kit.database);
+        fake_refuse(kit.database, NULL); /* they would pass now */
+        kit_reopen(&kit.journal);
+    }
+    cr_assert_eq(lane_kit_dead(&kit, JOURNAL_DEAD_KEPT), 10);
+    lane_kit_end(&kit);
+}
+
 Test(lane_dead, a_fault_during_the_trials_is_that_fault)
 {
     struct lane_kit kit;
