@@ -15,8 +15,7 @@ static int no_memory(struct err *err)
     return err_set(err, ERR_NOMEM, 0, "no memory for the audit");
 }
 
-/* ---- The law -------------------------------------------------------------------------
- */
+/* ---- The law --------------------------------------------------------------------- */
 
 static void add_problem(struct audit_lane *lane, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
@@ -88,8 +87,7 @@ void audit_judge(struct audit_lane *lane)
     judge_sums(lane);
 }
 
-/* ---- The ledger's side ---------------------------------------------------------------
- */
+/* ---- The ledger's side ----------------------------------------------------------- */
 
 static struct audit_lane *find_lane(struct audit_report *report, const char *stream,
                                     uint32_t lane)
@@ -166,8 +164,7 @@ static int read_ledger(struct db *db, struct audit_report *report, struct err *e
     return code;
 }
 
-/* ---- The journal's side --------------------------------------------------------------
- */
+/* ---- The journal's side ---------------------------------------------------------- */
 
 static int read_done_marks(struct journal *journal, struct audit_report *report,
                            struct err *err)
@@ -286,8 +283,7 @@ static bool count_letter(const struct journal_dead_entry *dead, void *context)
     return true;
 }
 
-/* ---- The tables ----------------------------------------------------------------------
- */
+/* ---- The tables ------------------------------------------------------------------ */
 
 static int count_rows(struct db *db, const char *table, bool *out_found,
                       uint64_t *out_rows, struct err *err)

@@ -20,8 +20,7 @@ static const struct {
 #undef X
 };
 
-/* ---- Saying what is wrong ------------------------------------------------------------
- */
+/* ---- Saying what is wrong -------------------------------------------------------- */
 
 int cli_fail(int exit_code, const char *format, ...)
 {
@@ -72,8 +71,7 @@ int cli_fail_err(const struct err *err)
     return cli_fail(cli_exit_code(err->code), "%s", err->message);
 }
 
-/* ---- Help ----------------------------------------------------------------------------
- */
+/* ---- Help ------------------------------------------------------------------------ */
 
 static void print_options(uint32_t allowed)
 {
@@ -114,8 +112,7 @@ static void print_help(const struct command *command)
     print_options(command->options | WITH(CONFIG) | WITH(HELP));
 }
 
-/* ---- Reading the command line --------------------------------------------------------
- */
+/* ---- Reading the command line ---------------------------------------------------- */
 
 /* Options may stand anywhere; whether one belongs to the command is checked later. */
 static int read_options(int argc, char **argv, struct cli *cli)
@@ -264,8 +261,7 @@ int cli_main(int argc, char **argv)
     return exit_code;
 }
 
-/* ---- For commands --------------------------------------------------------------------
- */
+/* ---- For commands ---------------------------------------------------------------- */
 
 int cli_load_config(const struct cli *cli, struct config **out_config)
 {

@@ -81,8 +81,7 @@ struct command {
 
 int cli_main(int argc, char **argv);
 
-/* ---- For commands --------------------------------------------------------------------
- */
+/* ---- For commands ---------------------------------------------------------------- */
 
 /* Says "holdfast: ..." on standard error and returns `exit_code`. */
 int cli_fail(int exit_code, const char *format, ...)

@@ -31,8 +31,7 @@ static struct totals sum_up(const struct audit_report *report)
     return totals;
 }
 
-/* ---- JSON ----------------------------------------------------------------------------
- */
+/* ---- JSON ------------------------------------------------------------------------ */
 
 static void put_lane(struct json_writer *json, const struct audit_lane *lane)
 {
@@ -123,8 +122,7 @@ static int print_json(const struct audit_report *report)
     return exit_code;
 }
 
-/* ---- Text ----------------------------------------------------------------------------
- */
+/* ---- Text ------------------------------------------------------------------------ */
 
 static void print_lane(const struct audit_lane *lane)
 {

@@ -61,8 +61,7 @@ int cli_letters_append(struct journal *journal, uint64_t seq, struct buf *out,
     return code;
 }
 
-/* ---- deadletter ls -------------------------------------------------------------------
- */
+/* ---- deadletter ls --------------------------------------------------------------- */
 
 struct listing {
     const char *stream; /* NULL: all */
@@ -149,8 +148,7 @@ int cli_deadletter_ls(const struct cli *cli)
     return exit_code;
 }
 
-/* ---- deadletter show -----------------------------------------------------------------
- */
+/* ---- deadletter show ------------------------------------------------------------- */
 
 struct search {
     uint64_t index;

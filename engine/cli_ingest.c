@@ -57,8 +57,7 @@ struct source {
     struct buf header; /* CSV: the first line, repeated before each part but the first */
 };
 
-/* ---- Reading -------------------------------------------------------------------------
- */
+/* ---- Reading --------------------------------------------------------------------- */
 
 static int read_more(struct source *source)
 {
@@ -149,8 +148,7 @@ static int begin_source(struct ingest *ingest, struct source *source)
     return source->form == CUT_CSV ? take_header(ingest, source) : 0;
 }
 
-/* ---- Sending -------------------------------------------------------------------------
- */
+/* ---- Sending --------------------------------------------------------------------- */
 
 static void count_answer(struct tally *tally, const struct sender_answer *answer)
 {
@@ -248,8 +246,7 @@ static int ingest_file(struct ingest *ingest, const char *path)
     return exit_code;
 }
 
-/* ---- What was done -------------------------------------------------------------------
- */
+/* ---- What was done --------------------------------------------------------------- */
 
 static int print_json(const struct tally *tally, const char *place)
 {
@@ -290,8 +287,7 @@ static int report(const struct cli *cli, const struct ingest *ingest)
     return exit_code ? exit_code : strict ? EXIT_PROBLEM : EXIT_FINE;
 }
 
-/* ---- Setting out ---------------------------------------------------------------------
- */
+/* ---- Setting out ----------------------------------------------------------------- */
 
 static uint64_t total_size(const struct cli *cli)
 {

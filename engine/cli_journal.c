@@ -42,8 +42,7 @@ static void put_entry(struct json_writer *json, const struct journal_entry *entr
     json_object_end(json);
 }
 
-/* ---- journal ls ----------------------------------------------------------------------
- */
+/* ---- journal ls ------------------------------------------------------------------ */
 
 struct listing {
     const char *stream; /* NULL: all */
@@ -118,8 +117,7 @@ int cli_journal_ls(const struct cli *cli)
     return exit_code;
 }
 
-/* ---- journal show --------------------------------------------------------------------
- */
+/* ---- journal show ---------------------------------------------------------------- */
 
 /* The rows as JSON. They carry their own names, so that any stream will do to walk over
  * those of one that is gone. */
@@ -202,8 +200,7 @@ int cli_journal_show(const struct cli *cli)
     return exit_code;
 }
 
-/* ---- journal verify ------------------------------------------------------------------
- */
+/* ---- journal verify -------------------------------------------------------------- */
 
 static void report_verify(const struct journal_verify_result *sofar, void *context)
 {

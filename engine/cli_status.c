@@ -8,8 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* ---- status without an engine --------------------------------------------------------
- */
+/* ---- status without an engine ---------------------------------------------------- */
 
 static void put_lane(struct json_writer *json, const struct config *config,
                      const struct journal_lane *lane)
@@ -129,8 +128,7 @@ int cli_status(const struct cli *cli)
     return exit_code;
 }
 
-/* ---- pause, resume -------------------------------------------------------------------
- */
+/* ---- pause, resume --------------------------------------------------------------- */
 
 /* Takes the writer's lock, so that no engine starts meanwhile. */
 static int put_paused(const struct config *config, bool paused, struct err *err)
@@ -177,8 +175,7 @@ int cli_resume(const struct cli *cli)
     return pause_or_resume(cli, false);
 }
 
-/* ---- deadletter accept ---------------------------------------------------------------
- */
+/* ---- deadletter accept ----------------------------------------------------------- */
 
 int cli_deadletter_accept(const struct cli *cli)
 {

@@ -43,8 +43,7 @@ static int check_files(const struct config *config)
     return exit_code;
 }
 
-/* ---- The journal's backlog -----------------------------------------------------------
- */
+/* ---- The journal's backlog ------------------------------------------------------- */
 
 static int check_lanes(const struct config *config, const struct journal_lane *lanes,
                        size_t count)
@@ -85,8 +84,7 @@ static int check_backlog(const struct config *config)
     return exit_code;
 }
 
-/* ---- The database --------------------------------------------------------------------
- */
+/* ---- The database ---------------------------------------------------------------- */
 
 struct examination {
     const struct config *config;

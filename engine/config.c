@@ -60,8 +60,7 @@ static void set_defaults(struct config *config)
     config->log_format = LOG_LOGFMT;
 }
 
-/* ---- journal, dead_letters, receipts -------------------------------------------------
- */
+/* ---- journal, dead_letters, receipts --------------------------------------------- */
 
 static void read_journal(struct config_reader *reader, const struct raw_config *raw,
                          struct journal_config *journal)
@@ -83,8 +82,7 @@ static void read_journal(struct config_reader *reader, const struct raw_config *
                (struct read_range){0, 1000000000}, &journal->receipts_max);
 }
 
-/* ---- intake --------------------------------------------------------------------------
- */
+/* ---- intake ---------------------------------------------------------------------- */
 
 static bool parse_port(const char *text)
 {
@@ -180,8 +178,7 @@ static void read_intake(struct config_reader *reader, const struct raw_intake *r
     }
 }
 
-/* ---- database ------------------------------------------------------------------------
- */
+/* ---- database -------------------------------------------------------------------- */
 
 static void read_hosts(struct config_reader *reader, const struct raw_database *raw,
                        struct db_config *database)
@@ -251,8 +248,7 @@ static void read_database(struct config_reader *reader, const struct raw_databas
     }
 }
 
-/* ---- replay, log, times --------------------------------------------------------------
- */
+/* ---- replay, log, times ---------------------------------------------------------- */
 
 static void read_rest(struct config_reader *reader, const struct raw_config *raw,
                       struct config *config)
@@ -285,8 +281,7 @@ static void read_rest(struct config_reader *reader, const struct raw_config *raw
     }
 }
 
-/* ---- streams -------------------------------------------------------------------------
- */
+/* ---- streams --------------------------------------------------------------------- */
 
 static bool same_name(const char *a, const char *b)
 {

@@ -209,8 +209,7 @@ static const cyaml_schema_value_t config_schema = {
 };
 /* clang-format on */
 
-/* ---- libcyaml's complaint -> one message --------------------------------------------
- */
+/* ---- libcyaml's complaint -> one message ----------------------------------------- */
 
 enum { COMPLAINT_MAX = 256, KEYS_MAX = 16 };
 
@@ -364,8 +363,7 @@ static void free_raw(const cyaml_schema_value_t *schema, void *raw)
     }
 }
 
-/* ---- ${NAME}: every string, found by the same tables --------------------------------
- */
+/* ---- ${NAME}: every string, found by the same tables ----------------------------- */
 
 struct expansion {
     const struct locate *locate;

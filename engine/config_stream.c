@@ -148,8 +148,7 @@ static void free_table(struct table_spec *table)
     free((void *)table->indexes);
 }
 
-/* ---- What stands for what -----------------------------------------------------------
- */
+/* ---- What stands for what -------------------------------------------------------- */
 
 static void read_tables(struct draft *draft, const struct raw_stream *raw)
 {

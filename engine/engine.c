@@ -29,8 +29,7 @@ struct engine {
     struct replay *to_wake; /* replay, while it may be woken */
 };
 
-/* ---- Replay's events, told to the log
- * ------------------------------------------------------ */
+/* ---- Replay's events, told to the log -------------------------------------------- */
 
 static enum log_level level_of(const char *event)
 {
@@ -94,8 +93,7 @@ static void on_commit(void *context)
     pthread_mutex_unlock(&engine->lock);
 }
 
-/* ---- The keeper
- * ------------------------------------------------------------------------------ */
+/* ---- The keeper ------------------------------------------------------------------ */
 
 /* Entries of INTAKE_UNROUTED hold dead letters alone: there is nothing to apply. */
 static int settle_unrouted(struct engine *engine, struct err *err)
@@ -176,8 +174,7 @@ static void *keep(void *context)
     return NULL;
 }
 
-/* ---- Opening and closing
- * ----------------------------------------------------------------------- */
+/* ---- Opening and closing --------------------------------------------------------- */
 
 static int new_sink(void *context, struct sink **out_sink, struct err *err)
 {
@@ -300,8 +297,7 @@ void engine_close(struct engine *engine, int64_t timeout_us)
     free(engine);
 }
 
-/* ---- Parts and questions
- * --------------------------------------------------------------------------- */
+/* ---- Parts and questions --------------------------------------------------------- */
 
 const struct config *engine_config(const struct engine *engine)
 {

@@ -26,8 +26,7 @@ struct sender {
     struct intake_rules rules;
 };
 
-/* ---- Through an engine ---------------------------------------------------------------
- */
+/* ---- Through an engine ----------------------------------------------------------- */
 
 static int read_answer(struct slice body, struct sender_answer *out_answer,
                        struct err *err)
@@ -69,8 +68,7 @@ static int send_to_engine(struct sender *sender, struct slice body, const char *
     return code;
 }
 
-/* ---- Into the journal ----------------------------------------------------------------
- */
+/* ---- Into the journal ------------------------------------------------------------ */
 
 static int send_to_journal(struct sender *sender, struct slice body, const char *key,
                            struct sender_answer *out_answer, struct err *err)
@@ -98,8 +96,7 @@ static int send_to_journal(struct sender *sender, struct slice body, const char 
     return code;
 }
 
-/* ---- Trying again --------------------------------------------------------------------
- */
+/* ---- Trying again ---------------------------------------------------------------- */
 
 /* With an engine nearly everything passes; a full journal without one stays full. */
 static bool may_pass(const struct sender *sender, int code)
@@ -145,8 +142,7 @@ int sender_send(struct sender *sender, struct slice body, const char *key,
     }
 }
 
-/* ---- Choosing ------------------------------------------------------------------------
- */
+/* ---- Choosing -------------------------------------------------------------------- */
 
 /* ERR_NOT_FOUND: nobody listens at the control socket. */
 static int probe(struct client *client, struct err *err)

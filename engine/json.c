@@ -10,8 +10,7 @@
 
 enum { PARSE_MAX = 64 << 20, PARSE_DEPTH_MAX = 64 };
 
-/* ---- Writing
- * --------------------------------------------------------------------------- */
+/* ---- Writing --------------------------------------------------------------------- */
 
 struct json_writer {
     yajl_gen gen;
@@ -170,8 +169,7 @@ struct slice json_result(struct json_writer *json)
     return slice_of(text, len);
 }
 
-/* ---- Reading
- * --------------------------------------------------------------------------- */
+/* ---- Reading --------------------------------------------------------------------- */
 
 /* A json_value is yajl's tree node under another name: never made here, only handed on.
  */

@@ -55,8 +55,7 @@ static enum holdfast_code fail_err(const struct err *err, char *error, size_t er
     return fail(code_of(err->code), err->message, error, error_size);
 }
 
-/* ---- Opening and closing -------------------------------------------------------------
- */
+/* ---- Opening and closing --------------------------------------------------------- */
 
 enum holdfast_code holdfast_open(const char *config_path, struct holdfast **out,
                                  char *error, size_t error_size)
@@ -100,8 +99,7 @@ const char *holdfast_version(void)
     return HOLDFAST_VERSION;
 }
 
-/* ---- Taking records ------------------------------------------------------------------
- */
+/* ---- Taking records -------------------------------------------------------------- */
 
 /* What both ways of submitting begin with. */
 static enum holdfast_code prepare(struct holdfast *holdfast, const char *stream,
@@ -216,8 +214,7 @@ enum holdfast_code holdfast_submit_async(struct holdfast *holdfast, const char *
     return HOLDFAST_OK;
 }
 
-/* ---- Waiting for the database --------------------------------------------------------
- */
+/* ---- Waiting for the database ---------------------------------------------------- */
 
 /* The entries of one batch, read back from the journal. */
 struct batch_entries {

@@ -4,8 +4,7 @@
 
 #include <stdlib.h>
 
-/* ---- Locking entities
- * ------------------------------------------------------------------ */
+/* ---- Locking entities ------------------------------------------------------------ */
 
 static bool has_watermark(const struct work *at)
 {
@@ -129,8 +128,7 @@ static int lock_run(struct work *at, const uint32_t *items, size_t count, struct
 static const struct work_statement lock_entities = {lock_head, lock_item, lock_tail,
                                                     lock_run, WORK_LOOKUP_ROWS_MAX};
 
-/* ---- Making entities
- * --------------------------------------------------------------------- */
+/* ---- Making entities ------------------------------------------------------------- */
 
 bool work_is_written(const struct work *at, size_t column)
 {
@@ -211,8 +209,7 @@ int work_settle(struct work *at, struct err *err)
     return code;
 }
 
-/* ---- Merging into entities
- * ------------------------------------------------------------------ */
+/* ---- Merging into entities ------------------------------------------------------- */
 
 struct value work_merged_value(const struct work *at, uint32_t item, size_t column)
 {

@@ -4,8 +4,7 @@
 
 #include <stdlib.h>
 
-/* ---- Looking events up
- * -------------------------------------------------------------------- */
+/* ---- Looking events up ----------------------------------------------------------- */
 
 static const struct stream_column *event_key_column(const struct work *at, size_t i)
 {
@@ -186,8 +185,7 @@ int work_decide(struct work *at, struct err *err)
     return code;
 }
 
-/* ---- Events
- * ------------------------------------------------------------------------------------ */
+/* ---- Events ---------------------------------------------------------------------- */
 
 static void event_head(struct work *at, uint32_t first)
 {
@@ -235,8 +233,7 @@ int work_insert_events(struct work *at, struct err *err)
     return work_run(at, &make_events, at->items, count, err);
 }
 
-/* ---- Validation
- * --------------------------------------------------------------------------------- */
+/* ---- Validation ------------------------------------------------------------------ */
 
 static void validate_head(struct work *at, uint32_t first)
 {

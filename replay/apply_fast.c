@@ -113,8 +113,7 @@ static int learn(struct fast *fast, const struct work *at, struct err *err)
     return 0;
 }
 
-/* ---- Whom to trust ------------------------------------------------------------------
- */
+/* ---- Whom to trust --------------------------------------------------------------- */
 
 static int64_t event_time_us(const struct work *at, uint32_t event)
 {
@@ -162,8 +161,7 @@ static void trust_known(struct fast *fast, struct work *at)
     }
 }
 
-/* ---- The newest stored events -------------------------------------------------------
- */
+/* ---- The newest stored events ---------------------------------------------------- */
 
 static void newest_head(struct work *at, uint32_t first)
 {
@@ -265,8 +263,7 @@ static int load(struct fast *fast, const struct work *at, const struct buf *stat
     return outcome.warnings ? work_miss(at, "warnings", 0, outcome.warnings, err) : 0;
 }
 
-/* ---- Entities -----------------------------------------------------------------------
- */
+/* ---- Entities -------------------------------------------------------------------- */
 
 static struct value tuple_value(const struct work *at, uint32_t item, size_t column)
 {
@@ -394,8 +391,7 @@ static int merge(struct fast *fast, const struct work *at, struct err *err)
     return code;
 }
 
-/* ---- Events -------------------------------------------------------------------------
- */
+/* ---- Events ---------------------------------------------------------------------- */
 
 static void append_event(struct fast *fast, const struct work *at, size_t index)
 {
@@ -450,8 +446,7 @@ static int load_unchecked(struct fast *fast, const struct work *at, struct err *
     return code ? code : back;
 }
 
-/* ---- The door -----------------------------------------------------------------------
- */
+/* ---- The door -------------------------------------------------------------------- */
 
 static int run(struct fast *fast, struct work *at, struct err *err)
 {

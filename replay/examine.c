@@ -257,8 +257,7 @@ static int check_columns(struct examined *at, struct err *err)
     return code;
 }
 
-/* ---- Indexes, triggers, foreign key --------------------------------------------------
- */
+/* ---- Indexes, triggers, foreign key ---------------------------------------------- */
 
 enum { INDEX_NAME, INDEX_COLUMN, INDEX_NON_UNIQUE, INDEX_PREFIX, INDEX_PLACE };
 
@@ -404,8 +403,7 @@ static int check_foreign_key(struct examined *at, struct err *err)
     return 0;
 }
 
-/* ---- The doors ------------------------------------------------------------------------
- */
+/* ---- The doors ------------------------------------------------------------------- */
 
 static int examine_table(struct examined *at, struct err *err)
 {

@@ -227,8 +227,7 @@ static int write_statements(struct fast_tables *fast, struct err *err)
     return failed ? no_memory(err) : 0;
 }
 
-/* ---- The tables' definition ---------------------------------------------------------
- */
+/* ---- The tables' definition ------------------------------------------------------ */
 
 /* Copies without AUTO_INCREMENT=n, which moves. */
 static void append_definition(struct buf *out, struct slice text)
@@ -340,8 +339,7 @@ static bool has_own_key_only(struct fast_tables *fast)
     return found && count == 1;
 }
 
-/* ---- May it? ------------------------------------------------------------------------
- */
+/* ---- May it? --------------------------------------------------------------------- */
 
 static const char *refused_by_server(const struct db_server *server)
 {

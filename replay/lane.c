@@ -280,8 +280,7 @@ void lane_cannot_connect(struct lane *lane, const struct err *why, int64_t next_
     }
 }
 
-/* ---- Steps --------------------------------------------------------------------------
- */
+/* ---- Steps ----------------------------------------------------------------------- */
 
 bool lane_is_ready(struct lane *lane, int64_t now_us, int64_t *out_wake_us)
 {

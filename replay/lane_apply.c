@@ -20,8 +20,7 @@ struct run {
     uint32_t in_a_row; /* dead letters in a row before it */
 };
 
-/* ---- Dead letters --------------------------------------------------------------------
- */
+/* ---- Dead letters ---------------------------------------------------------------- */
 
 static struct bury bury_for(const struct run *run)
 {
@@ -247,8 +246,7 @@ static int bury_conflicts(void *context, const uint8_t *fates, struct err *err)
     return code;
 }
 
-/* ---- Applying ------------------------------------------------------------------------
- */
+/* ---- Applying -------------------------------------------------------------------- */
 
 static struct apply_request request_of(struct run *run)
 {

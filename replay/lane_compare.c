@@ -37,8 +37,7 @@ static void resolve_unknown(struct lane *lane, const struct ledger_row *row)
     lane_tell(lane, "commit_resolved", &outcome);
 }
 
-/* ---- What stops the lane -------------------------------------------------------------
- */
+/* ---- What stops the lane --------------------------------------------------------- */
 
 static int refuse_other(const struct lane *lane, const struct ledger_row *row,
                         const struct journal_position *done, struct err *err)
@@ -76,8 +75,7 @@ static int refuse_to_rewind(const struct lane *lane, const struct ledger_row *ro
                    lane->stream_name, lane->id.lane);
 }
 
-/* ---- Comparing -----------------------------------------------------------------------
- */
+/* ---- Comparing ------------------------------------------------------------------- */
 
 /* Durably, before anything is applied again. What is no longer retained is named by the
  * next read. */

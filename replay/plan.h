@@ -39,8 +39,7 @@ struct pace {
 int64_t pace_wait_us(const struct pace *pace, int64_t now_us);
 void pace_take(struct pace *pace, int64_t now_us, uint64_t rows);
 
-/* ---- After an error ------------------------------------------------------------------
- */
+/* ---- After an error -------------------------------------------------------------- */
 enum plan_stage {
     PLAN_COMPARING, /* connecting, preparing, asking the ledger */
     PLAN_APPLYING,

@@ -79,8 +79,7 @@ void replay_config_defaults(struct replay_config *config)
     };
 }
 
-/* ---- Workers
- * --------------------------------------------------------------------------- */
+/* ---- Workers --------------------------------------------------------------------- */
 
 static void lock(struct replay *replay)
 {
@@ -320,8 +319,7 @@ static void *work(void *context)
     return NULL;
 }
 
-/* ---- Lanes
- * ----------------------------------------------------------------------------- */
+/* ---- Lanes ----------------------------------------------------------------------- */
 
 static const struct stream *stream_named(const struct replay_config *config,
                                          const char *name)
@@ -414,8 +412,7 @@ static int make_lanes(struct replay *replay, struct err *err)
     return replay->lanes ? ERR_OK : err_set(err, ERR_NOMEM, 0, "no memory for lanes");
 }
 
-/* ---- Start and stop
- * ---------------------------------------------------------------------- */
+/* ---- Start and stop -------------------------------------------------------------- */
 
 static int read_paused(struct replay *replay, struct err *err)
 {
@@ -563,8 +560,7 @@ void replay_stop(struct replay *replay, int64_t deadline_us)
     free(replay);
 }
 
-/* ---- Operation
- * --------------------------------------------------------------------------- */
+/* ---- Operation ------------------------------------------------------------------- */
 
 void replay_wake(struct replay *replay)
 {

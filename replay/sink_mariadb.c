@@ -125,8 +125,7 @@ static int check_usable(struct sink_mariadb *at, struct err *err)
     return db_check_host(at->db, err);
 }
 
-/* ---- Preparing -----------------------------------------------------------------------
- */
+/* ---- Preparing ------------------------------------------------------------------- */
 
 static struct prepared *find_prepared(struct sink_mariadb *at, const char *stream)
 {
@@ -230,8 +229,7 @@ static int sink_position(struct sink *sink, const struct ledger_lane *lane,
     return code;
 }
 
-/* ---- Applying
- * -------------------------------------------------------------------------- */
+/* ---- Applying -------------------------------------------------------------------- */
 
 static struct ledger_row next_row(const struct apply_request *request)
 {
@@ -410,8 +408,7 @@ static int sink_apply(struct sink *sink, const struct apply_request *request,
     return code;
 }
 
-/* ---- Life
- * -------------------------------------------------------------------------------- */
+/* ---- Life ------------------------------------------------------------------------ */
 
 static void sink_abort(struct sink *sink)
 {

@@ -157,8 +157,7 @@ static size_t characters_wanted(const struct stream_column *column)
     return most;
 }
 
-/* ---- One column ---------------------------------------------------------------------
- */
+/* ---- One column ------------------------------------------------------------------ */
 
 static void compare_text(struct comparison *comparison,
                          const struct stream_column *column,
@@ -307,8 +306,7 @@ static void compare_column(struct comparison *comparison, size_t index, bool *ou
     }
 }
 
-/* ---- The table -----------------------------------------------------------------------
- */
+/* ---- The table ------------------------------------------------------------------- */
 
 static void compare_id(struct comparison *comparison, const char *name, uint32_t bits,
                        bool auto_increment)

@@ -268,8 +268,7 @@ static int take_compare(struct builder *builder)
     return code;
 }
 
-/* ---- Both tables --------------------------------------------------------------------
- */
+/* ---- Both tables ----------------------------------------------------------------- */
 
 /* A NOT NULL column without a default makes the field that feeds it required; one that
  * nobody feeds could never be written. */
@@ -360,8 +359,7 @@ static int check_key_bytes(struct builder *builder)
     return code ? code : check_index_bytes(builder, &stream->event, "event");
 }
 
-/* ---- CSV ----------------------------------------------------------------------------
- */
+/* ---- CSV ------------------------------------------------------------------------- */
 
 static int check_csv_complete(struct builder *builder)
 {

@@ -8,8 +8,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-/* ---- What the observer is told ------------------------------------------------------
- */
+/* ---- What the observer is told --------------------------------------------------- */
 
 static void on_applied(void *context, const char *stream, uint32_t lane, uint64_t seq)
 {
@@ -72,8 +71,7 @@ struct lane_kit_event lane_kit_await(struct lane_kit *kit, const char *name, siz
     return event;
 }
 
-/* ---- Life ---------------------------------------------------------------------------
- */
+/* ---- Life ------------------------------------------------------------------------ */
 
 void lane_kit_start(struct lane_kit *kit)
 {
@@ -143,8 +141,7 @@ void lane_kit_stop(struct lane_kit *kit)
     }
 }
 
-/* ---- Records ------------------------------------------------------------------------
- */
+/* ---- Records --------------------------------------------------------------------- */
 
 enum { LANE_KIT_BASE_S = 1767830400 }; /* 2026-01-08 00:00:00 UTC */
 
@@ -229,8 +226,7 @@ bool lane_kit_is_pair(const struct stream *stream, const struct value *values)
     return has_type(stream, values, "pair");
 }
 
-/* ---- Waiting and looking -------------------------------------------------------------
- */
+/* ---- Waiting and looking --------------------------------------------------------- */
 
 void lane_kit_await_done(struct lane_kit *kit, size_t stream, uint32_t lane, uint64_t seq)
 {

@@ -120,8 +120,7 @@ static void expect_bytes(const char *body, const char *wanted)
     expect_slice(slice_text(body), &stream_rules, true, wanted);
 }
 
-/* ---- JSON that is whole --------------------------------------------------------------
- */
+/* ---- JSON that is whole ---------------------------------------------------------- */
 
 Test(body, json_lines)
 {
@@ -228,8 +227,7 @@ Test(body, bytes_of_records)
                  "<a=#1>[{\"value\":{\"a\":1}}]");
 }
 
-/* ---- JSON that is broken -------------------------------------------------------------
- */
+/* ---- JSON that is broken --------------------------------------------------------- */
 
 Test(body, broken_line_among_good_ones)
 {
@@ -286,8 +284,7 @@ Test(body, nul_bytes)
     expect_slice(SLICE_LITERAL("\0\0{}"), &route_rules, false, NULL);
 }
 
-/* ---- Depth and work ------------------------------------------------------------------
- */
+/* ---- Depth and work -------------------------------------------------------------- */
 
 static void append_times(struct buf *out, const char *text, size_t times)
 {
@@ -346,8 +343,7 @@ Test(body, work_is_linear, .timeout = 60)
     buf_free(&body);
 }
 
-/* ---- CSV -----------------------------------------------------------------------------
- */
+/* ---- CSV ------------------------------------------------------------------------- */
 
 Test(body, csv_in_the_streams_order)
 {
@@ -409,8 +405,7 @@ Test(body, csv_of_several_streams_needs_a_header)
     expect_slice(SLICE_LITERAL("a,ip\n1,2\n"), &route_rules, false, "<a=1 ip=2>");
 }
 
-/* ---- Anything ------------------------------------------------------------------------
- */
+/* ---- Anything -------------------------------------------------------------------- */
 
 /* Whatever comes, it ends, and no byte beyond the body is read (under a sanitizer). */
 Test(body, every_prefix_and_every_flipped_byte)

@@ -165,8 +165,7 @@ Test(cli, without_a_journal)
     world_remove_dir(bench.dir);
 }
 
-/* ---- ingest without an engine
- * ----------------------------------------------------------- */
+/* ---- ingest without an engine ---------------------------------------------------- */
 
 static char *many_records(size_t count)
 {
@@ -293,8 +292,7 @@ Test(cli, pause_is_remembered_without_an_engine)
     world_remove_dir(bench.dir);
 }
 
-/* ---- serve
- * ------------------------------------------------------------------------------ */
+/* ---- serve ----------------------------------------------------------------------- */
 
 static pid_t start(const struct bench *bench, char log[WORLD_PATH_MAX])
 {

@@ -18,8 +18,7 @@ static struct config *parse(const char *text)
     return config;
 }
 
-/* ---- What is refused, and how it is said
- * ----------------------------------------------- */
+/* ---- What is refused, and how it is said ----------------------------------------- */
 
 /* The message begins with `begins`: file, line, key, what is wrong. */
 static const struct {
@@ -185,8 +184,7 @@ Test(config, faults_in_a_stream_have_their_line)
     }
 }
 
-/* ---- What is taken
- * --------------------------------------------------------------------- */
+/* ---- What is taken --------------------------------------------------------------- */
 
 Test(config, defaults)
 {
@@ -314,8 +312,7 @@ Test(config, a_file_that_is_not_there)
     cr_assert_not_null(strstr(err.message, "/nowhere/x.yaml"));
 }
 
-/* ---- The preset and the examples
- * ------------------------------------------------------- */
+/* ---- The preset and the examples ------------------------------------------------- */
 
 static void assert_same_text(const char *a, const char *b, const char *what)
 {

@@ -71,8 +71,7 @@ static void close_both(void)
     world_detach(&w);
 }
 
-/* ---- What both hold ------------------------------------------------------------------
- */
+/* ---- What both hold -------------------------------------------------------------- */
 
 /* On both databases: what somebody else does. */
 static void both(const char *sql)
@@ -182,8 +181,7 @@ static int64_t status(const char *name)
     return world_scalar(&w, sql);
 }
 
-/* ---- Workloads -----------------------------------------------------------------------
- */
+/* ---- Workloads ------------------------------------------------------------------- */
 
 static const char *const cities[] = {"深圳市", "Paris", "paris", "a\tb\\c\nd'e\"\r",
                                      "\\N",    "NULL",  "ends ", ""};
@@ -326,8 +324,7 @@ Test(fast, tables_filled_with_the_defect, .init = open_botnet, .fini = close_bot
     }
 }
 
-/* ---- Others write, too ---------------------------------------------------------------
- */
+/* ---- Others write, too ----------------------------------------------------------- */
 
 static const char *const meddling[] = {
     /* another writer with newer events, which are in neither cache */
@@ -471,8 +468,7 @@ Test(fast, a_trigger_stops_it_from_being_fast, .init = open_botnet, .fini = clos
     expect_same();
 }
 
-/* ---- Errors --------------------------------------------------------------------------
- */
+/* ---- Errors ---------------------------------------------------------------------- */
 
 Test(fast, errors_are_those_of_the_checked_path, .init = open_botnet, .fini = close_both)
 {
@@ -537,8 +533,7 @@ Test(fast, a_trial_leaves_nothing, .init = open_botnet, .fini = close_both)
     expect_same();
 }
 
-/* ---- Where it can't be ---------------------------------------------------------------
- */
+/* ---- Where it can't be ----------------------------------------------------------- */
 
 static void expect_checked_only(const char *why)
 {

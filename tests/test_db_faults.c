@@ -96,8 +96,7 @@ static int64_t wait_for(const char *sql)
     return 0;
 }
 
-/* ---- An apply in another thread
- * ------------------------------------------------------------ */
+/* ---- An apply in another thread -------------------------------------------------- */
 
 static int background_code;
 
@@ -148,8 +147,7 @@ static void open_impatient(void)
     open_kit();
 }
 
-/* ---- Locks
- * ------------------------------------------------------------------------------------ */
+/* ---- Locks ----------------------------------------------------------------------- */
 
 Test(faults, lock_wait_time_out_rolls_all_back, .init = open_impatient, .fini = close_kit)
 {
@@ -235,8 +233,7 @@ Test(faults, another_writer_is_quicker_with_an_entity, .init = open_kit,
     expect_state(1, 1, 1);
 }
 
-/* ---- Lost connections
- * ------------------------------------------------------------------------- */
+/* ---- Lost connections ------------------------------------------------------------ */
 
 Test(faults, killed_while_idle, .init = open_kit, .fini = close_kit)
 {
@@ -285,8 +282,7 @@ Test(faults, killed_at_commit_and_not_committed, .init = open_kit, .fini = close
     expect_state(1, 1, 1);
 }
 
-/* ---- A network that fails at COMMIT
- * ------------------------------------------------------------ */
+/* ---- A network that fails at COMMIT ---------------------------------------------- */
 
 /* A relay for one connection at a time, which is cut when COMMIT passes, or falls silent
  * after the login. */
@@ -475,8 +471,7 @@ Test(faults, a_hung_call_ends_by_abort, .init = open_kit, .fini = close_kit)
     expect_state(1, 1, 1);
 }
 
-/* ---- Two writers
- * --------------------------------------------------------------------------------- */
+/* ---- Two writers ----------------------------------------------------------------- */
 
 enum { ROUNDS = 40, ROUND_RECORDS = 30 };
 
@@ -561,8 +556,7 @@ Test(faults, two_journals_on_the_same_entities)
     world_detach(&w);
 }
 
-/* ---- The connection alone
- * --------------------------------------------------------------------------- */
+/* ---- The connection alone -------------------------------------------------------- */
 
 static struct db_config db_config_of(const struct world *world)
 {

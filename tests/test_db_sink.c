@@ -69,8 +69,7 @@ static void expect_nothing_applied(void)
     sink_kit_number(&kit, "SELECT COUNT(*) FROM holdfast_ledger", 0);
 }
 
-/* ---- What is stored
- * ---------------------------------------------------------------------- */
+/* ---- What is stored -------------------------------------------------------------- */
 
 Test(sink, botnet_records_in_full, .init = open_botnet, .fini = close_kit)
 {
@@ -230,8 +229,7 @@ Test(sink, latest_follows_the_newest_record, .init = open_botnet, .fini = close_
     sink_kit_text(&kit, NODE("city, isp, communication_count", "1.1.1.1"), "B|new|3");
 }
 
-/* ---- Existing tables
- * ------------------------------------------------------------------------- */
+/* ---- Existing tables ------------------------------------------------------------- */
 
 /* As an earlier writer left them: nodes without events, NULL times, counts too low. */
 Test(sink, tables_filled_with_the_defect, .init = open_botnet, .fini = close_kit)
@@ -315,8 +313,7 @@ Test(sink, a_deleted_node_is_made_again, .init = open_botnet, .fini = close_kit)
                   "2026-01-02 00:00:00|1");
 }
 
-/* ---- The ledger
- * ------------------------------------------------------------------------------- */
+/* ---- The ledger ------------------------------------------------------------------ */
 
 Test(sink, the_ledger_must_be_where_it_is_believed, .init = open_botnet,
      .fini = close_kit)
@@ -415,9 +412,7 @@ Test(sink, statement_size_changes_nothing, .init = open_botnet, .fini = close_ki
                     0);
 }
 
-/* ---- Gates
- * --------------------------------------------------------------------------------------
- */
+/* ---- Gates ----------------------------------------------------------------------- */
 
 Test(sink, validation_finds_an_entity_without_events, .init = open_botnet,
      .fini = close_kit)
@@ -459,8 +454,7 @@ Test(sink, a_warning_is_a_miss, .init = open_botnet, .fini = close_kit)
     expect_nothing_applied();
 }
 
-/* ---- Errors of the server
- * -------------------------------------------------------------------------- */
+/* ---- Errors of the server -------------------------------------------------------- */
 
 Test(sink, a_value_that_the_column_refuses, .init = open_botnet, .fini = close_kit)
 {
@@ -546,8 +540,7 @@ Test(sink, examination_wants_the_unique_keys, .init = open_botnet, .fini = close
     free(name);
 }
 
-/* ---- A server of its own
- * ----------------------------------------------------------------------------- */
+/* ---- A server of its own --------------------------------------------------------- */
 
 Test(sink, durability_is_noted_or_required)
 {

@@ -60,8 +60,7 @@ Test(digest, body_sum_is_stable)
     cr_assert_arr_neq(sum, other, sizeof sum);
 }
 
-/* ---- Tokens --------------------------------------------------------------------------
- */
+/* ---- Tokens ---------------------------------------------------------------------- */
 
 struct fixture {
     char dir[WORLD_PATH_MAX];

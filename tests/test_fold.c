@@ -10,8 +10,7 @@ enum { RUN_MAX = 24, ROUNDS = 3000 };
 
 static const int64_t second_us = 1000000;
 
-/* ---- The model: one entity's row, and how it follows a record
- * -------------------------- */
+/* ---- The model: one entity's row, and how it follows a record -------------------- */
 
 struct row {
     bool exists;
@@ -83,8 +82,7 @@ static void apply_one(const struct stream *stream, const struct apply_record *re
     }
 }
 
-/* ---- The fold, applied as the sink's statements do
- * --------------------------------------- */
+/* ---- The fold, applied as the sink's statements do ------------------------------- */
 
 static void apply_fold(const struct stream *stream, const struct fold *fold,
                        const struct apply_record *records,
@@ -116,8 +114,7 @@ static void apply_fold(const struct stream *stream, const struct fold *fold,
     }
 }
 
-/* ---- Random runs
- * -------------------------------------------------------------------------- */
+/* ---- Random runs ----------------------------------------------------------------- */
 
 static unsigned pick(unsigned *seed, unsigned below)
 {
@@ -303,8 +300,7 @@ Test(fold, is_record_by_record_with_fallbacks)
     check_stream(&spec);
 }
 
-/* ---- Structure
- * -------------------------------------------------------------------------------- */
+/* ---- Structure ------------------------------------------------------------------- */
 
 Test(fold, orders_groups_and_keeps_seq_order)
 {

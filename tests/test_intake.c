@@ -125,8 +125,7 @@ static void expect_entry(struct fixture *f, uint64_t seq, const struct stream *s
     journal_entries_free(&entries);
 }
 
-/* ---- Records and dead letters --------------------------------------------------------
- */
+/* ---- Records and dead letters ---------------------------------------------------- */
 
 Test(intake, one_record)
 {
@@ -322,8 +321,7 @@ Test(intake, csv)
     end(&f);
 }
 
-/* ---- Lanes, routes, parts ------------------------------------------------------------
- */
+/* ---- Lanes, routes, parts -------------------------------------------------------- */
 
 Test(intake, lanes_part_a_batch_by_key)
 {
@@ -450,8 +448,7 @@ Test(intake, more_entries_than_a_batch_may_have)
     end(&f);
 }
 
-/* ---- Keys ----------------------------------------------------------------------------
- */
+/* ---- Keys ------------------------------------------------------------------------ */
 
 static struct intake_source keyed(struct fixture *f, const char *key, const char *body)
 {
@@ -554,8 +551,7 @@ Test(intake, a_key_that_is_too_long)
     end(&f);
 }
 
-/* ---- Answers and refusals ------------------------------------------------------------
- */
+/* ---- Answers and refusals -------------------------------------------------------- */
 
 Test(intake, answer_says_applied_where_it_was_asked_for)
 {

@@ -20,8 +20,7 @@ static bool has_event(struct lane_kit *kit, unsigned number)
     return fake_has_event(kit->database, key);
 }
 
-/* ---- The database refuses ------------------------------------------------------------
- */
+/* ---- The database refuses -------------------------------------------------------- */
 
 Test(lane_dead, whatever_is_bad_the_rest_is_applied)
 {
@@ -213,8 +212,7 @@ Test(lane_dead, records_refused_only_together_are_parted_by_entries)
     lane_kit_end(&kit);
 }
 
-/* ---- Many in a row --------------------------------------------------------------------
- */
+/* ---- Many in a row --------------------------------------------------------------- */
 
 Test(lane_dead, many_in_a_row_stop_the_lane_until_accepted)
 {
@@ -345,8 +343,7 @@ Test(lane_dead, accepting_for_a_lane_that_is_not_there)
     lane_kit_end(&kit);
 }
 
-/* ---- Today's configuration refuses ----------------------------------------------------
- */
+/* ---- Today's configuration refuses ----------------------------------------------- */
 
 /* As botnet, but an event_type has at most 4 characters: "good" and "bad" pass. */
 static void narrow_stream(struct lane_kit *kit)
@@ -424,8 +421,7 @@ Test(lane_dead, many_in_a_row_of_both_kinds_are_seen_across_transactions)
     lane_kit_end(&kit);
 }
 
-/* ---- No room, conflicts ---------------------------------------------------------------
- */
+/* ---- No room, conflicts ---------------------------------------------------------- */
 
 Test(lane_dead, no_room_for_dead_letters_stops_the_lane_and_loses_nothing)
 {

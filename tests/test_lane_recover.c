@@ -28,8 +28,7 @@ static uint64_t done_seq(struct lane_kit *kit)
     return kit_lane(&kit->journal, "mozi", 0).done.seq;
 }
 
-/* ---- Positions -----------------------------------------------------------------------
- */
+/* ---- Positions ------------------------------------------------------------------- */
 
 Test(lane_recover, goes_on_where_it_was)
 {
@@ -172,8 +171,7 @@ Test(lane_recover, a_ledger_above_the_done_mark_that_is_not_retained_is_no_other
     lane_kit_end(&kit);
 }
 
-/* ---- What does not belong together ---------------------------------------------------
- */
+/* ---- What does not belong together ----------------------------------------------- */
 
 static void refuses(struct lane_kit *kit, uint64_t seq, const struct ledger_row *row)
 {
@@ -254,8 +252,7 @@ Test(lane_recover, a_stop_over_identity_ends_when_the_right_ledger_is_back)
     lane_kit_end(&kit);
 }
 
-/* ---- COMMIT without an answer --------------------------------------------------------
- */
+/* ---- COMMIT without an answer ---------------------------------------------------- */
 
 static void unanswered(bool committed)
 {
@@ -317,8 +314,7 @@ Test(lane_recover, an_unanswered_commit_and_then_another_ledger)
     lane_kit_end(&kit);
 }
 
-/* ---- Faults that pass, and that don't ------------------------------------------------
- */
+/* ---- Faults that pass, and that don't -------------------------------------------- */
 
 Test(lane_recover, a_passing_fault_is_waited_out)
 {

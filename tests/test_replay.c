@@ -317,8 +317,7 @@ Test(replay, confirms_only_while_the_ledger_is_known)
     lane_kit_end(&kit);
 }
 
-/* ---- Pause ---------------------------------------------------------------------------
- */
+/* ---- Pause ----------------------------------------------------------------------- */
 
 Test(replay, pause_survives_a_restart_and_intake_goes_on)
 {
@@ -479,8 +478,7 @@ Test(replay, an_idle_lane_looks_at_its_ledger_from_time_to_time)
     lane_kit_end(&kit);
 }
 
-/* ---- Stop ----------------------------------------------------------------------------
- */
+/* ---- Stop ------------------------------------------------------------------------ */
 
 struct stopping {
     struct replay *replay;
@@ -612,8 +610,7 @@ Test(replay, a_start_that_fails_leaves_nothing_behind)
     lane_kit_end(&kit);
 }
 
-/* ---- Status --------------------------------------------------------------------------
- */
+/* ---- Status ---------------------------------------------------------------------- */
 
 Test(replay, status_says_what_was_done)
 {

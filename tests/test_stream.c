@@ -26,8 +26,7 @@ static bool parse(const struct stream_field *field, enum raw_type type, struct s
     return stream_field_parse(field, &raw, &rules, out_value, out_reject);
 }
 
-/* ---- Parsing ------------------------------------------------------------------------
- */
+/* ---- Parsing --------------------------------------------------------------------- */
 
 struct parse_case {
     const char *field;
@@ -202,8 +201,7 @@ Test(stream_parse, the_zone_moves_times_and_the_datetime_range)
     stream_free(stream);
 }
 
-/* ---- Streams -------------------------------------------------------------------------
- */
+/* ---- Streams --------------------------------------------------------------------- */
 
 Test(stream_new, botnet)
 {
@@ -511,8 +509,7 @@ Test(stream_new, too_many_fields)
     cr_assert_not_null(strstr(err.message, "more than 64 record fields"));
 }
 
-/* ---- Records --------------------------------------------------------------------------
- */
+/* ---- Records --------------------------------------------------------------------- */
 
 Test(stream_record, required_fields)
 {

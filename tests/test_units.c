@@ -91,8 +91,7 @@ Test(units, sizes_for_people)
     cr_assert_str_eq(text, "64.0 GiB");
 }
 
-/* ---- ${NAME} -------------------------------------------------------------------------
- */
+/* ---- ${NAME} --------------------------------------------------------------------- */
 
 static const char *lookup(const char *name)
 {
@@ -130,8 +129,7 @@ Test(env, expands_and_refuses)
     }
 }
 
-/* ---- progress ------------------------------------------------------------------------
- */
+/* ---- progress -------------------------------------------------------------------- */
 
 Test(progress, says_share_rate_and_rest)
 {
@@ -147,8 +145,7 @@ Test(progress, says_share_rate_and_rest)
     buf_free(&out);
 }
 
-/* ---- cutting -------------------------------------------------------------------------
- */
+/* ---- cutting --------------------------------------------------------------------- */
 
 /* Cuts `text` to the end; the parts are joined by '|' in the result. With `step` bytes
  * more known at each try, as a pipe would give them. */

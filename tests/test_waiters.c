@@ -101,8 +101,7 @@ Test(waiters, the_table_is_bounded)
     waiters_free(waiters);
 }
 
-/* ---- The engine ----------------------------------------------------------------------
- */
+/* ---- The engine ------------------------------------------------------------------ */
 
 struct fixture {
     char dir[WORLD_PATH_MAX];

@@ -65,8 +65,7 @@ static void unlock(struct fake_database *database)
     pthread_mutex_unlock(&database->lock);
 }
 
-/* ---- Content -------------------------------------------------------------------------
- */
+/* ---- Content --------------------------------------------------------------------- */
 
 static void copy_content(struct content *to, const struct content *from)
 {
@@ -142,8 +141,7 @@ static enum record_fate insert(struct content *content, const struct event *even
     return FATE_NEW;
 }
 
-/* ---- Faults ---------------------------------------------------------------------------
- */
+/* ---- Faults ---------------------------------------------------------------------- */
 
 /* The fault that hits this call, if any. Under the lock. */
 static bool take_fault(struct fake_database *database, enum fake_call call,
@@ -180,8 +178,7 @@ static int fail(struct fake_sink *at, const struct fake_fault *fault, struct err
     return err_set(err, fault->code, 0, "scripted: %s", err_name(fault->code));
 }
 
-/* ---- The sink -------------------------------------------------------------------------
- */
+/* ---- The sink -------------------------------------------------------------------- */
 
 static struct fake_sink *self(struct sink *sink)
 {
@@ -444,9 +441,7 @@ int fake_sink_new(void *context, struct sink **out_sink, struct err *err)
     return ERR_OK;
 }
 
-/* ---- The database
- * ----------------------------------------------------------------------
- */
+/* ---- The database ---------------------------------------------------------------- */
 
 struct fake_database *fake_new(void)
 {
