@@ -15,17 +15,22 @@ static const struct {
 #undef X
 };
 
-int err_set(struct err *err, enum err_code code, int sys, const char *format, ...)
+static void explain(struct err *err, enum err_code code, int sys, const char *format,
+                    va_list args)
 {
-    if (!err) {
-        return (int)code;
-    }
     err->code = code;
     err->sys = sys;
-    va_list args;
-    va_start(args, format);
     vsnprintf(err->message, sizeof err->message, format, args);
-    va_end(args);
+}
+
+int err_set(struct err *err, enum err_code code, int sys, const char *format, ...)
+{
+    if (err) {
+        va_list args;
+        va_start(args, format);
+        explain(err, code, sys, format, args);
+        va_end(args);
+    }
     return (int)code;
 }
 
@@ -34,11 +39,9 @@ int err_set_errno(struct err *err, enum err_code code, int sys, const char *form
     if (!err) {
         return (int)code;
     }
-    err->code = code;
-    err->sys = sys;
     va_list args;
     va_start(args, format);
-    vsnprintf(err->message, sizeof err->message, format, args);
+    explain(err, code, sys, format, args);
     va_end(args);
     char text[128];
     size_t used = strlen(err->message);

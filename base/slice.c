@@ -97,6 +97,21 @@ bool buf_append_char(struct buf *buf, char c)
     return buf_append(buf, &c, 1);
 }
 
+bool buf_append_escaped(struct buf *buf, struct slice text,
+                        const char *const escapes[256])
+{
+    size_t start = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        const char *escape = escapes[(unsigned char)text.data[i]];
+        if (escape) {
+            buf_append(buf, text.data + start, i - start);
+            buf_append_text(buf, escape);
+            start = i + 1;
+        }
+    }
+    return buf_append(buf, text.data + start, text.len - start);
+}
+
 bool buf_printf(struct buf *buf, const char *format, ...)
 {
     char small[256];

@@ -66,6 +66,9 @@ bool buf_append(struct buf *buf, const void *data, size_t len);
 bool buf_append_slice(struct buf *buf, struct slice bytes);
 bool buf_append_text(struct buf *buf, const char *text);
 bool buf_append_char(struct buf *buf, char c);
+/* Appends text with each byte that has one replaced by its escape (NULL: as it is). */
+bool buf_append_escaped(struct buf *buf, struct slice text,
+                        const char *const escapes[256]);
 bool buf_printf(struct buf *buf, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 

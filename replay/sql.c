@@ -4,37 +4,12 @@
 
 void db_append_quoted(struct buf *out, struct slice text)
 {
+    static const char *const escapes[256] = {
+        ['\0'] = "\\0",   ['\n'] = "\\n", ['\r'] = "\\r",
+        ['\x1a'] = "\\Z", ['\''] = "\\'", ['\\'] = "\\\\",
+    };
     buf_append_char(out, '\'');
-    size_t start = 0;
-    for (size_t i = 0; i < text.len; i++) {
-        const char *escape = NULL;
-        switch (text.data[i]) {
-        case '\0':
-            escape = "\\0";
-            break;
-        case '\n':
-            escape = "\\n";
-            break;
-        case '\r':
-            escape = "\\r";
-            break;
-        case '\x1a':
-            escape = "\\Z";
-            break;
-        case '\'':
-            escape = "\\'";
-            break;
-        case '\\':
-            escape = "\\\\";
-            break;
-        default:
-            continue;
-        }
-        buf_append(out, text.data + start, i - start);
-        buf_append_text(out, escape);
-        start = i + 1;
-    }
-    buf_append(out, text.data + start, text.len - start);
+    buf_append_escaped(out, text, escapes);
     buf_append_char(out, '\'');
 }
 

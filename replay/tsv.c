@@ -1,35 +1,9 @@
 #include "replay/tsv.h"
 
-static void append_escaped(struct buf *out, struct slice text)
-{
-    size_t start = 0;
-    for (size_t i = 0; i < text.len; i++) {
-        const char *escape = NULL;
-        switch (text.data[i]) {
-        case '\0':
-            escape = "\\0";
-            break;
-        case '\t':
-            escape = "\\t";
-            break;
-        case '\n':
-            escape = "\\n";
-            break;
-        case '\r': /* so that no setting of line ends can matter */
-            escape = "\\r";
-            break;
-        case '\\':
-            escape = "\\\\";
-            break;
-        default:
-            continue;
-        }
-        buf_append(out, text.data + start, i - start);
-        buf_append_text(out, escape);
-        start = i + 1;
-    }
-    buf_append(out, text.data + start, text.len - start);
-}
+/* '\r', too, so that no setting of line ends can matter. */
+static const char *const escapes[256] = {
+    ['\0'] = "\\0", ['\t'] = "\\t", ['\n'] = "\\n", ['\r'] = "\\r", ['\\'] = "\\\\",
+};
 
 void tsv_append_number(struct buf *out, uint64_t number)
 {
@@ -70,7 +44,7 @@ void tsv_append_value(struct buf *out, const struct stream_column *column,
         buf_append_text(out, "\\N");
         break;
     case VALUE_TEXT:
-        append_escaped(out, value->text);
+        buf_append_escaped(out, value->text, escapes);
         break;
     case VALUE_IP:
         buf_append(out, ip, value_format_ip(value->ip, ip));
