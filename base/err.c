@@ -15,8 +15,8 @@ static const struct {
 #undef X
 };
 
-static void explain(struct err *err, enum err_code code, int sys, const char *format,
-                    va_list args)
+__attribute__((format(printf, 4, 0))) static void
+explain(struct err *err, enum err_code code, int sys, const char *format, va_list args)
 {
     err->code = code;
     err->sys = sys;
