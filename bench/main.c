@@ -103,6 +103,15 @@ static int run_parts(struct arguments *arguments, struct err *err)
     return ERR_OK;
 }
 
+/* The JSON file, and beside the parts' own data what bench/charts.sh draws. */
+static int write_files(const struct arguments *arguments, struct err *err)
+{
+    char columns[4096];
+    (void)snprintf(columns, sizeof columns, "%s/figures.dat", arguments->bench.directory);
+    int code = report_write_json(arguments->bench.report, arguments->json_path, err);
+    return code ? code : report_write_columns(arguments->bench.report, columns, err);
+}
+
 int main(int argc, char **argv)
 {
     static struct report report = {.exact = true};
@@ -112,10 +121,11 @@ int main(int argc, char **argv)
         fputs(usage, stderr);
         return 64;
     }
+    report_machine(&report);
     struct err err = {0};
     int code = run_parts(&arguments, &err);
     if (code == ERR_OK && arguments.json_path) {
-        code = report_write_json(&report, arguments.json_path, &err);
+        code = write_files(&arguments, &err);
     }
     report_print(&report, stderr);
     if (code != ERR_OK) {
