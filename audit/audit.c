@@ -36,20 +36,20 @@ static void judge_sums(struct audit_lane *lane)
 {
     const struct ledger_row *ledger = &lane->ledger;
     uint64_t dead = lane->dead_kept + lane->dead_retried + lane->dead_purged;
+    uint64_t taken = ledger->records + ledger->retried;
     uint64_t accounted =
-        ledger->events + ledger->duplicates + ledger->conflicts + dead + lane->given_up;
-    lane->unaccounted = (int64_t)(ledger->records - accounted);
+        ledger->events + ledger->duplicates + ledger->conflicts + dead + ledger->given_up;
+    lane->unaccounted = (int64_t)(taken - accounted);
     if (lane->unaccounted) {
         add_problem(lane,
-                    "at entry %" PRIu64 " %" PRIu64 " records were accepted, but events "
-                    "%" PRIu64 " + duplicates %" PRIu64 " + conflicts %" PRIu64
-                    " + dead letters %" PRIu64 " + given up %" PRIu64 " = %" PRIu64
-                    ": %" PRIu64 " too %s",
-                    ledger->position.seq, ledger->records, ledger->events,
-                    ledger->duplicates, ledger->conflicts, dead, lane->given_up,
-                    accounted,
-                    lane->unaccounted < 0 ? accounted - ledger->records
-                                          : ledger->records - accounted,
+                    "at entry %" PRIu64 " %" PRIu64 " records were accepted and %" PRIu64
+                    " retried, but events %" PRIu64 " + duplicates %" PRIu64
+                    " + conflicts %" PRIu64 " + dead letters %" PRIu64
+                    " + given up %" PRIu64 " = %" PRIu64 ": %" PRIu64 " too %s",
+                    ledger->position.seq, ledger->records, ledger->retried,
+                    ledger->events, ledger->duplicates, ledger->conflicts, dead,
+                    ledger->given_up, accounted,
+                    lane->unaccounted < 0 ? accounted - taken : taken - accounted,
                     lane->unaccounted < 0 ? "many" : "few");
     }
 }
@@ -57,8 +57,9 @@ static void judge_sums(struct audit_lane *lane)
 void audit_judge(struct audit_lane *lane)
 {
     const struct ledger_row *ledger = &lane->ledger;
-    bool within = ledger->records <= lane->accepted;
-    lane->pending = within ? lane->accepted - ledger->records : 0;
+    bool within = ledger->records <= lane->accepted && ledger->retried <= lane->retried;
+    lane->pending =
+        within ? lane->accepted - ledger->records + lane->retried - ledger->retried : 0;
     if (!lane->in_journal) {
         add_problem(lane, "the ledger has applied it, but this journal never had it: the "
                           "journal is older than the database");
@@ -74,15 +75,18 @@ void audit_judge(struct audit_lane *lane)
     }
     if (!within) {
         add_problem(lane,
-                    "the ledger counts %" PRIu64 " records, the journal accepted only "
-                    "%" PRIu64,
-                    ledger->records, lane->accepted);
+                    "the ledger counts %" PRIu64 " records, %" PRIu64
+                    " retried ones, the journal accepted only %" PRIu64 " and %" PRIu64,
+                    ledger->records, ledger->retried, lane->accepted, lane->retried);
     }
-    if (lane->position_known && lane->position_records != ledger->records) {
+    const struct journal_counts *counts = &lane->position_counts;
+    if (lane->position_known &&
+        (counts->running != ledger->records || counts->retried != ledger->retried)) {
         add_problem(lane,
-                    "at entry %" PRIu64 " the ledger counts %" PRIu64
-                    " records, the journal %" PRIu64,
-                    ledger->position.seq, ledger->records, lane->position_records);
+                    "at entry %" PRIu64 " the ledger counts %" PRIu64 " records, %" PRIu64
+                    " retried ones, the journal %" PRIu64 " and %" PRIu64,
+                    ledger->position.seq, ledger->records, ledger->retried,
+                    counts->running, counts->retried);
     }
     judge_sums(lane);
 }
@@ -185,39 +189,25 @@ static int read_done_marks(struct journal *journal, struct audit_report *report,
     return code;
 }
 
-/* The lane's count at L, where an entry or the done mark still knows it. */
-static int read_position(struct journal *journal, const struct journal_lane *held,
-                         struct audit_lane *lane, struct err *err)
+/* What the lane had counted at L, where the journal still knows it. */
+static int read_position(struct journal *journal, struct audit_lane *lane,
+                         struct err *err)
 {
-    const struct journal_position *position = &lane->ledger.position;
-    struct journal_entries entries = {0};
-    if (position->seq == 0) {
-        lane->position_known = true;
-        return ERR_OK;
-    }
-    int code = journal_check_position(journal, lane->stream, lane->lane, position, err);
+    struct journal_counts counts;
+    int code = journal_position_counts(journal, lane->stream, lane->lane,
+                                       &lane->ledger.position, &counts, err);
     if (code == ERR_IDENTITY) {
         add_problem(lane,
                     "the journal's entry %" PRIu64 " is not the one that the ledger "
                     "applied: one of them was restored or copied",
-                    position->seq);
+                    lane->ledger.position.seq);
         return ERR_OK;
     }
-    if (code && code != ERR_GAP) {
-        return code;
-    }
-    if (held->done.seq == position->seq) {
-        lane->position_known = true;
-        lane->position_records = held->done_running;
-        return ERR_OK;
-    }
-    code = journal_read_entry(journal, position->seq, &entries, err);
     if (code == ERR_OK) {
         lane->position_known = true;
-        lane->position_records = entries.items[0].running;
+        lane->position_counts = counts;
     }
-    journal_entries_free(&entries);
-    return code == ERR_NOT_FOUND || code == ERR_GAP ? ERR_OK : code;
+    return code == ERR_GAP ? ERR_OK : code;
 }
 
 /* Where all of a lane's records were dead letters at intake and none of them could be
@@ -247,15 +237,9 @@ static int read_journal_lanes(struct journal *journal, struct audit_report *repo
         }
         lane->in_journal = true;
         lane->accepted = held[i].running;
-        lane->given_up = held[i].given_up;
-        if (!lane->ledger.found && held[i].rejected == held[i].running) {
-            /* Nothing in it was ever to be applied (records of no known stream, say), so
-             * it may have no row; the done mark is its position. */
-            lane->ledger.position = held[i].done;
-            lane->ledger.records = held[i].done_running;
-        }
+        lane->retried = held[i].retried;
         settle_rejected(&held[i], lane);
-        code = read_position(journal, &held[i], lane, err);
+        code = read_position(journal, lane, err);
     }
     free(held);
     return code;

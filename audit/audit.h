@@ -2,12 +2,15 @@
  *
  * For each lane, at the position L that its ledger row holds:
  *
- *     records accepted up to L = new events + duplicates + conflicts
- *                              + dead letters of entries up to L + given up
+ *     records accepted + dead letters retried up to L
+ *         = new events + duplicates + conflicts + dead letters of entries up to L
+ *           + records given up with a gap
  *
- * and what the journal accepted above L is pending, whatever dead letters it has. The
- * left side is the journal's (each entry carries its lane's running count), events,
- * duplicates and conflicts are the database's, written in the data's transaction.
+ * and what the journal holds above L is pending, whatever dead letters it has. A dead
+ * letter counts on the right whatever became of it, and once more on the left of the lane
+ * in which it was tried again. The left side is the journal's (each entry carries its
+ * lane's running counts), events, duplicates, conflicts and what was given up are the
+ * database's, written in the data's transaction.
  *
  * Done marks are read first, then the ledger, then everything else, evaluated at what the
  * ledger said, so that an engine may go on applying meanwhile: a ledger that is behind an
@@ -31,15 +34,15 @@ struct audit_lane {
     struct ledger_row ledger; /* not found: nothing is applied, L is 0 */
     uint64_t done_seq;        /* the journal's done mark before the ledger was read */
     uint64_t accepted;        /* by the journal, ever */
-    bool position_known;      /* the journal still knows its count at L: */
-    uint64_t position_records;
+    uint64_t retried;         /* in this lane, ever */
+    bool position_known;      /* the journal still knows its counts at L: */
+    struct journal_counts position_counts;
     uint64_t dead_kept; /* dead letters of entries up to L */
     uint64_t dead_retried;
     uint64_t dead_purged;
-    uint64_t given_up; /* by accepted gaps */
     /* filled in by audit_judge */
     uint64_t pending;
-    int64_t unaccounted; /* records(L) less the other side; 0 where the law holds */
+    int64_t unaccounted; /* the left side less the right one; 0 where the law holds */
     char problem[AUDIT_PROBLEM_MAX]; /* "": none */
 };
 

@@ -7,12 +7,18 @@
 #include <stdio.h>
 
 struct totals {
-    uint64_t accepted, events, duplicates, conflicts, dead, given_up, pending;
+    uint64_t accepted, retried, events, duplicates, conflicts, dead, given_up, pending;
 };
 
 static uint64_t dead_of(const struct audit_lane *lane)
 {
-    return lane->dead_kept + lane->dead_retried + lane->dead_purged;
+    return lane->dead_kept + lane->dead_retried;
+}
+
+/* Purged by an operator, or passed over with a gap. */
+static uint64_t given_up_of(const struct audit_lane *lane)
+{
+    return lane->dead_purged + lane->ledger.given_up;
 }
 
 static struct totals sum_up(const struct audit_report *report)
@@ -21,11 +27,12 @@ static struct totals sum_up(const struct audit_report *report)
     for (size_t i = 0; i < report->lane_count; i++) {
         const struct audit_lane *lane = &report->lanes[i];
         totals.accepted += lane->accepted;
+        totals.retried += lane->retried;
         totals.events += lane->ledger.events;
         totals.duplicates += lane->ledger.duplicates;
         totals.conflicts += lane->ledger.conflicts;
         totals.dead += dead_of(lane);
-        totals.given_up += lane->given_up;
+        totals.given_up += given_up_of(lane);
         totals.pending += lane->pending;
     }
     return totals;
@@ -41,6 +48,7 @@ static void put_lane(struct json_writer *json, const struct audit_lane *lane)
     json_put_bool(json, "configured", lane->configured);
     json_put_unsigned(json, "position", lane->ledger.position.seq);
     json_put_unsigned(json, "accepted", lane->accepted);
+    json_put_unsigned(json, "retried", lane->retried);
     json_put_unsigned(json, "applied", lane->ledger.records);
     json_put_unsigned(json, "events", lane->ledger.events);
     json_put_unsigned(json, "duplicates", lane->ledger.duplicates);
@@ -49,7 +57,8 @@ static void put_lane(struct json_writer *json, const struct audit_lane *lane)
     json_put_unsigned(json, "dead_letters_kept", lane->dead_kept);
     json_put_unsigned(json, "dead_letters_retried", lane->dead_retried);
     json_put_unsigned(json, "dead_letters_purged", lane->dead_purged);
-    json_put_unsigned(json, "given_up", lane->given_up);
+    json_put_unsigned(json, "given_up", given_up_of(lane));
+    json_put_unsigned(json, "given_up_in_gaps", lane->ledger.given_up);
     json_put_unsigned(json, "pending", lane->pending);
     json_put_integer(json, "unaccounted", lane->unaccounted);
     if (lane->problem[0]) {
@@ -74,6 +83,7 @@ static void put_totals(struct json_writer *json, const struct totals *totals)
     json_key(json, "totals");
     json_object(json);
     json_put_unsigned(json, "accepted", totals->accepted);
+    json_put_unsigned(json, "retried", totals->retried);
     json_put_unsigned(json, "events", totals->events);
     json_put_unsigned(json, "duplicates", totals->duplicates);
     json_put_unsigned(json, "conflicts", totals->conflicts);
@@ -128,11 +138,12 @@ static void print_lane(const struct audit_lane *lane)
 {
     char name[JOURNAL_STREAM_MAX + 16];
     snprintf(name, sizeof name, "%s/%u", lane->stream, lane->lane);
-    printf("%-22s %10" PRIu64 " %12" PRIu64 " = %12" PRIu64 " + %9" PRIu64 " + %9" PRIu64
-           " + %9" PRIu64 " + %8" PRIu64 " + %12" PRIu64 "  %s\n",
-           name, lane->ledger.position.seq, lane->accepted, lane->ledger.events,
-           lane->ledger.duplicates, lane->ledger.conflicts, dead_of(lane), lane->given_up,
-           lane->pending, lane->problem[0] ? "DIFFERS" : "holds");
+    printf("%-22s %10" PRIu64 " %12" PRIu64 " + %8" PRIu64 " = %12" PRIu64 " + %9" PRIu64
+           " + %9" PRIu64 " + %9" PRIu64 " + %8" PRIu64 " + %12" PRIu64 "  %s\n",
+           name, lane->ledger.position.seq, lane->accepted, lane->retried,
+           lane->ledger.events, lane->ledger.duplicates, lane->ledger.conflicts,
+           dead_of(lane), given_up_of(lane), lane->pending,
+           lane->problem[0] ? "DIFFERS" : "holds");
 }
 
 static void print_text(const struct audit_report *report)
@@ -140,17 +151,17 @@ static void print_text(const struct audit_report *report)
     struct totals totals = sum_up(report);
     printf("journal %s%s\n\n", report->journal_id,
            report->ledger_found ? "" : "; the database has no ledger yet");
-    printf("%-22s %10s %12s   %12s   %9s   %9s   %9s   %8s   %12s\n", "stream/lane",
-           "position", "accepted", "new events", "dups", "conflicts", "dead", "given up",
-           "pending");
+    printf("%-22s %10s %12s   %8s   %12s   %9s   %9s   %9s   %8s   %12s\n", "stream/lane",
+           "position", "accepted", "retried", "new events", "dups", "conflicts", "dead",
+           "given up", "pending");
     for (size_t i = 0; i < report->lane_count; i++) {
         print_lane(&report->lanes[i]);
     }
-    printf("\ntotal: accepted %" PRIu64 " = new events %" PRIu64 " + duplicates %" PRIu64
-           " + conflicts %" PRIu64 " + dead letters %" PRIu64 " + given up %" PRIu64
-           " + pending %" PRIu64 "\n\n",
-           totals.accepted, totals.events, totals.duplicates, totals.conflicts,
-           totals.dead, totals.given_up, totals.pending);
+    printf("\ntotal: accepted %" PRIu64 " + retried %" PRIu64 " = new events %" PRIu64
+           " + duplicates %" PRIu64 " + conflicts %" PRIu64 " + dead letters %" PRIu64
+           " + given up %" PRIu64 " + pending %" PRIu64 "\n\n",
+           totals.accepted, totals.retried, totals.events, totals.duplicates,
+           totals.conflicts, totals.dead, totals.given_up, totals.pending);
     for (size_t i = 0; i < report->stream_count; i++) {
         const struct audit_stream *stream = &report->streams[i];
         if (stream->entity_found && stream->event_found) {

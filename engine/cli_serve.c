@@ -68,7 +68,7 @@ static void tell_progress(struct server *server)
         return; /* the health check says it */
     }
     for (size_t i = 0; i < count; i++) {
-        pending += lanes[i].running - lanes[i].done_running;
+        pending += journal_lane_pending(&lanes[i]);
     }
     free(lanes);
     snprintf(text, sizeof text, "STATUS=%llu records to apply in %zu lanes",

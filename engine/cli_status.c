@@ -22,7 +22,7 @@ static void put_lane(struct json_writer *json, const struct config *config,
     json_put_unsigned(json, "last_seq", lane->last_seq);
     json_put_unsigned(json, "done_seq", lane->done.seq);
     json_put_unsigned(json, "accepted", lane->running);
-    json_put_unsigned(json, "pending", lane->running - lane->done_running);
+    json_put_unsigned(json, "pending", journal_lane_pending(lane));
     json_put_unsigned(json, "rejected", lane->rejected);
     json_put_unsigned(json, "given_up", lane->given_up);
     if (lane->oldest_pending_at_us) {

@@ -23,7 +23,8 @@ static bool rejected(const struct report_lane *lane, int64_t wall_us, double *ou
 static bool given_up(const struct report_lane *lane, int64_t wall_us, double *out)
 {
     (void)wall_us;
-    *out = (double)lane->journal.given_up;
+    *out = (double)lane->journal.given_up +
+           (lane->replay ? (double)lane->replay->ledger.given_up : 0);
     return true;
 }
 
@@ -100,7 +101,7 @@ static const struct {
     {"holdfast_records_rejected_total", "counter",
      "Records that became dead letters when they were taken.", rejected},
     {"holdfast_records_given_up_total", "counter",
-     "Records passed over by an accepted gap.", given_up},
+     "Records given up: dead letters purged, and gaps accepted.", given_up},
     {"holdfast_records_pending", "gauge", "Records not applied yet.", pending},
     {"holdfast_lane_oldest_pending_age_seconds", "gauge",
      "Age of the lane's oldest unapplied entry.", pending_age},

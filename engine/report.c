@@ -78,7 +78,7 @@ void report_free(struct report *report)
 
 uint64_t report_pending(const struct report_lane *lane)
 {
-    return lane->journal.running - lane->journal.done_running;
+    return journal_lane_pending(&lane->journal);
 }
 
 double report_pending_age_s(const struct report_lane *lane, int64_t wall_us)

@@ -80,7 +80,10 @@ static void put_lane(struct json_writer *json, const struct report_lane *lane,
     json_key(json, "pending_age_s");
     json_real(json, report_pending_age_s(lane, wall_us));
     json_put_unsigned(json, "rejected", lane->journal.rejected);
-    json_put_unsigned(json, "given_up", lane->journal.given_up);
+    json_put_unsigned(json, "retried", lane->journal.retried);
+    json_put_unsigned(json, "given_up",
+                      lane->journal.given_up +
+                          (lane->replay ? lane->replay->ledger.given_up : 0));
     json_put_unsigned(json, "last_seq", lane->journal.last_seq);
     json_put_unsigned(json, "done_seq", lane->journal.done.seq);
     put_replay(json, lane->replay);

@@ -42,6 +42,9 @@ static int admit(struct change *change, struct journal_append *append)
                        (unsigned long long)change->next.dead_bytes,
                        (unsigned long long)journal->config.dead_letters_max);
     }
+    if (dead_check_retried(change, append)) {
+        return append->err.code;
+    }
     uint64_t bytes = append_bytes(journal, append);
     if (bytes > change->intake_left) {
         change->refused = true;
@@ -92,14 +95,16 @@ static int append_part(struct change *change, const struct journal_append *appen
         return rc;
     }
     change_touch(change, lane);
+    uint32_t accepted = part->retried ? 0 : part->records;
     struct entry_header header = {
         .state = JOURNAL_ENTRY_FULL,
         .seq = change->next.next_seq,
         .batch_seq = append->first_seq,
         .batch_entries = (uint32_t)append->part_count,
         .records = part->records,
-        .accepted = part->records,
-        .running = lane->next.running + part->records,
+        .accepted = accepted,
+        .running = lane->next.running + accepted,
+        .retried = lane->next.retried + part->records - accepted,
         .received_at_us = append->received_at_us,
         .lane = part->lane,
         .previous = lane->next.last,
@@ -109,6 +114,9 @@ static int append_part(struct change *change, const struct journal_append *appen
     if (!rc) {
         rc = put_dead(change, part, header.seq, err);
     }
+    if (!rc && part->retried) {
+        rc = dead_mark_retried(change, part, header.seq, err);
+    }
     if (rc) {
         return rc;
     }
@@ -116,10 +124,11 @@ static int append_part(struct change *change, const struct journal_append *appen
     lane->next.last.seq = header.seq;
     memcpy(lane->next.last.sum, header.sum, JOURNAL_SUM_LEN);
     lane->next.running = header.running;
+    lane->next.retried = header.retried;
     lane->next.rejected += part->dead_count;
     lane->first_new = lane->first_new ? lane->first_new : header.seq;
     change->next.next_seq++;
-    change->next.records += part->records;
+    change->next.records += accepted;
     return ERR_OK;
 }
 

@@ -190,10 +190,12 @@ static void publish_lane(struct lane *lane)
     lane->record.running = lane->next.running;
     lane->record.rejected = lane->next.rejected;
     lane->record.given_up = lane->next.given_up;
+    lane->record.retried = lane->next.retried;
     if (lane->rewound) {
         /* Marks set while the rewind waited belong to the time before it. */
         lane->record.done = lane->next.done;
         lane->record.done_running = lane->next.done_running;
+        lane->record.done_retried = lane->next.done_retried;
     }
     if (lane->record.done.seq == lane->next.done.seq) {
         lane->mark_dirty = false;

@@ -71,6 +71,12 @@ uint64_t dead_bytes_max(const char *stream, const struct journal_dead_letter *le
 int dead_put(struct change *change, const struct dead_origin *origin,
              const struct journal_dead_letter *letter, struct err *err);
 
+/* Every dead letter that the batch tries again is still kept, and named once. Else
+ * append->err says which is not, and its code is returned. */
+int dead_check_retried(struct change *change, struct journal_append *append);
+int dead_mark_retried(struct change *change, const struct journal_part *part,
+                      uint64_t retried_seq, struct err *err);
+
 /* Entries whose time is over, or that intake needs the room of (expiry.c). */
 int expiry_run(struct change *change, bool room_needed, struct err *err);
 

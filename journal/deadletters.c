@@ -2,6 +2,7 @@
 
 #include "journal/lanes.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 static size_t cut(const char *text)
@@ -161,6 +162,171 @@ int journal_conflicts_add(struct journal *journal, uint64_t seq,
 {
     struct addition addition = {seq, JOURNAL_DEAD_CONFLICT, dead, count};
     return add(journal, &addition, err);
+}
+
+/* ---- Retried and purged ---------------------------------------------------------- */
+
+/* ERR_NOT_FOUND is no failure of the transaction. The value lives as long as nothing is
+ * written. */
+static int find_letter(struct change *change, const struct journal_dead_place *place,
+                       uint8_t key[FORMAT_DEAD_KEY_LEN], struct slice *out_value,
+                       struct format_dead *out_dead, struct err *err)
+{
+    format_dead_key(key, place->seq, place->index);
+    int rc = change_get(change, change->journal->store.dead,
+                        slice_of(key, (size_t)FORMAT_DEAD_KEY_LEN), out_value, err);
+    return rc ? rc : format_dead_decode(*out_value, out_dead, err);
+}
+
+static int not_kept(const struct journal_dead_place *place, const char *what,
+                    struct err *err)
+{
+    return err_set(err, ERR_NOT_FOUND, 0, "dead letter %llu/%u %s",
+                   (unsigned long long)place->seq, place->index, what);
+}
+
+static int check_kept(struct change *change, const struct journal_dead_place *place,
+                      struct err *err)
+{
+    static const char *const states[] = {
+        [JOURNAL_DEAD_RETRIED] = "was retried already",
+        [JOURNAL_DEAD_PURGED] = "was purged",
+        [JOURNAL_DEAD_CONFLICT] = "is the copy of a conflict, which was counted",
+    };
+    uint8_t key[FORMAT_DEAD_KEY_LEN];
+    struct slice value;
+    struct format_dead dead;
+    int rc = find_letter(change, place, key, &value, &dead, err);
+    if (rc == ERR_NOT_FOUND) {
+        return not_kept(place, "does not exist", err);
+    }
+    return rc || dead.state == JOURNAL_DEAD_KEPT
+               ? rc
+               : not_kept(place, states[dead.state], err);
+}
+
+int dead_check_retried(struct change *change, struct journal_append *append)
+{
+    int rc = ERR_OK;
+    for (size_t i = 0; i < append->part_count && !rc; i++) {
+        const struct journal_part *part = &append->parts[i];
+        for (size_t k = 0; part->retried && k < part->records && !rc; k++) {
+            rc = check_kept(change, &part->retried[k], &append->err);
+        }
+    }
+    return rc;
+}
+
+/* A kept letter becomes a tombstone. */
+static int entomb(struct change *change, const struct journal_dead_place *place,
+                  enum journal_dead_state state, uint64_t retried_seq, struct err *err)
+{
+    struct journal *journal = change->journal;
+    uint8_t key[FORMAT_DEAD_KEY_LEN];
+    struct slice value;
+    struct format_dead dead;
+    int rc = find_letter(change, place, key, &value, &dead, err);
+    if (rc) {
+        return rc;
+    }
+    assert(dead.state == JOURNAL_DEAD_KEPT);
+    size_t before = value.len;
+    dead.state = state;
+    dead.retried_seq = retried_seq;
+    dead.bytes = (struct slice){0};
+    buf_clear(&journal->scratch);
+    format_dead_encode(&journal->scratch, &dead);
+    if (journal->scratch.failed) {
+        return err_set(err, ERR_NOMEM, 0, "out of memory");
+    }
+    change->next.dead_bytes -= before - journal->scratch.len;
+    change->next.dead_kept--;
+    return change_put(change, journal->store.dead, slice_of(key, sizeof key),
+                      buf_slice(&journal->scratch), 0, err);
+}
+
+int dead_mark_retried(struct change *change, const struct journal_part *part,
+                      uint64_t retried_seq, struct err *err)
+{
+    int rc = ERR_OK;
+    for (size_t i = 0; i < part->records && !rc; i++) {
+        rc = entomb(change, &part->retried[i], JOURNAL_DEAD_RETRIED, retried_seq, err);
+    }
+    return rc;
+}
+
+struct purge {
+    const struct journal_dead_place *places;
+    size_t count;
+    size_t purged;
+};
+
+static int purge_copy(struct change *change, const uint8_t key[FORMAT_DEAD_KEY_LEN],
+                      size_t value_len, struct err *err)
+{
+    change->next.dead_bytes -= FORMAT_DEAD_KEY_LEN + value_len;
+    return change_delete(change, change->journal->store.dead,
+                         slice_of(key, (size_t)FORMAT_DEAD_KEY_LEN), err);
+}
+
+static int purge_kept(struct change *change, const struct journal_dead_place *place,
+                      const struct format_dead *dead, struct err *err)
+{
+    char stream[JOURNAL_STREAM_MAX + 1] = "";
+    memcpy(stream, dead->stream.data, dead->stream.len);
+    struct lane *lane = lanes_find(change->journal, stream, dead->lane);
+    if (lane) {
+        change_touch(change, lane);
+        lane->next.given_up++;
+    }
+    return entomb(change, place, JOURNAL_DEAD_PURGED, 0, err);
+}
+
+static int purge_one(struct change *change, struct purge *purge,
+                     const struct journal_dead_place *place, struct err *err)
+{
+    uint8_t key[FORMAT_DEAD_KEY_LEN];
+    struct slice value;
+    struct format_dead dead;
+    struct err why = {0};
+    int rc = find_letter(change, place, key, &value, &dead, &why);
+    if (rc) {
+        return rc == ERR_NOT_FOUND ? ERR_OK
+                                   : err_set(err, rc, why.sys, "%s", why.message);
+    }
+    bool copy = dead.state == JOURNAL_DEAD_CONFLICT;
+    if (!copy && dead.state != JOURNAL_DEAD_KEPT) {
+        return ERR_OK;
+    }
+    purge->purged++;
+    return copy ? purge_copy(change, key, value.len, err)
+                : purge_kept(change, place, &dead, err);
+}
+
+static int apply_purge(struct change *change, struct operation *operation,
+                       struct err *err)
+{
+    struct purge *purge = operation->context;
+    int rc = ERR_OK;
+    purge->purged = 0;
+    for (size_t i = 0; i < purge->count && !rc; i++) {
+        rc = purge_one(change, purge, &purge->places[i], err);
+    }
+    return rc;
+}
+
+int journal_dead_letters_purge(struct journal *journal,
+                               const struct journal_dead_place *places, size_t count,
+                               size_t *out_purged, struct err *err)
+{
+    struct purge purge = {.places = places, .count = count};
+    struct operation operation = {.apply = apply_purge, .context = &purge};
+    int rc = handle_check_writable(journal, err);
+    rc = rc || !count ? rc : handle_run(journal, &operation, err);
+    if (!rc) {
+        *out_purged = purge.purged;
+    }
+    return rc;
 }
 
 /* ---- Visiting -------------------------------------------------------------------- */

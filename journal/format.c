@@ -1,9 +1,9 @@
-/* The journal's format, version 1.
+/* The journal's format, version 2.
  *
  * Integers are little-endian in values and big-endian in keys (so that they sort); a
  * time is microseconds since 1970 UTC as a two's complement u64; "slice" is a LEB128
  * length and that many bytes. A reader takes every version up to its own and refuses a
- * newer one.
+ * newer one. What version 1 lacks is marked so: it reads as 0 there.
  *
  * Database `entries`, key: seq as a native u64 (MDB_INTEGERKEY). Value:
  *
@@ -22,7 +22,9 @@
  *   56  8  seq of the lane's entry before this one, 0 for the first
  *   64 16  its sum
  *   80  8  payload length (a stub keeps it, though its payload is gone)
- *   88 12  zeros
+ *   88  8  retried: records of this lane up to and with this entry that `running` doesn't
+ *          count, since they are dead letters tried again (version 1: zeros)
+ *   96  4  zeros
  *  100  1  length n of the stream's name
  *  101  n  stream
  *        16  sum: XXH3-128, canonical, over all the bytes before it with the state taken
@@ -41,7 +43,8 @@
  *   "state"                 next seq, records, dead-letter bytes, dead letters kept,
  *                           receipts (u64 each)
  *   'L' lane(u32) stream    last seq, last sum, running, done seq, done sum, done
- *                           running, rejected, given up
+ *                           running, rejected, given up, retried, done retried
+ *                           (version 1 lacks the last two)
  *   'S' name                the setting's text, as it is (not sealed)
  *
  * Database `receipts`:
@@ -91,11 +94,11 @@ size_t format_header_len(size_t stream_len)
 /* Everything before the sum. */
 static size_t put_header(const struct entry_header *header, int state, uint8_t *out)
 {
-    static const char zeros[12];
+    static const char zeros[4];
     size_t stream_len = strlen(header->stream);
     struct buf buf = fixed_buf(out, FORMAT_HEADER_MAX);
     buf_append(&buf, entry_magic, sizeof entry_magic);
-    bytes_put_u8(&buf, FORMAT_VERSION);
+    bytes_put_u8(&buf, header->version);
     bytes_put_u8(&buf, (uint8_t)state);
     bytes_put_u16(&buf, (uint16_t)format_header_len(stream_len));
     bytes_put_u64(&buf, header->seq);
@@ -109,6 +112,7 @@ static size_t put_header(const struct entry_header *header, int state, uint8_t *
     bytes_put_u64(&buf, header->previous.seq);
     buf_append(&buf, header->previous.sum, JOURNAL_SUM_LEN);
     bytes_put_u64(&buf, header->payload_len);
+    bytes_put_u64(&buf, header->retried);
     buf_append(&buf, zeros, sizeof zeros);
     bytes_put_u8(&buf, (uint8_t)stream_len);
     buf_append(&buf, header->stream, stream_len);
@@ -146,6 +150,7 @@ void format_entry_encode(struct entry_header *header, struct slice payload, uint
 {
     assert(header->state == JOURNAL_ENTRY_FULL);
     uint8_t head[FORMAT_HEADER_MAX];
+    header->version = FORMAT_VERSION;
     header->payload_len = payload.len;
     size_t head_len = put_header(header, JOURNAL_ENTRY_FULL, head);
     entry_sum(head, head_len, payload, header->sum);
@@ -183,7 +188,8 @@ static void get_fields(struct bytes_reader *in, struct entry_header *out)
     out->lane = bytes_get_u32(in);
     get_position(in, &out->previous);
     out->payload_len = bytes_get_u64(in);
-    (void)bytes_get_raw(in, 12);
+    out->retried = bytes_get_u64(in);
+    (void)bytes_get_raw(in, 4);
 }
 
 static int check_lengths(const struct entry_header *header, struct slice value,
@@ -223,7 +229,7 @@ int format_entry_decode(struct slice value, struct entry_header *out_header,
     struct bytes_reader in = bytes_reader(value);
     struct slice magic = bytes_get_raw(&in, sizeof entry_magic);
     uint8_t version = bytes_get_u8(&in);
-    struct entry_header header = {.state = bytes_get_u8(&in)};
+    struct entry_header header = {.version = version, .state = bytes_get_u8(&in)};
     header.header_len = bytes_get_u16(&in);
     if (in.failed || memcmp(magic.data, entry_magic, sizeof entry_magic) != 0) {
         return err_set(err, ERR_CORRUPT, 0, "an entry does not begin as one");
@@ -260,6 +266,20 @@ int format_entry_decode(struct slice value, struct entry_header *out_header,
     return ERR_OK;
 }
 
+struct journal_counts format_entry_before(const struct entry_header *header)
+{
+    return (struct journal_counts){header->running - header->accepted,
+                                   header->retried -
+                                       (header->records - header->accepted)};
+}
+
+bool format_entry_follows(const struct entry_header *header,
+                          const struct entry_header *before)
+{
+    struct journal_counts counts = format_entry_before(header);
+    return counts.running == before->running && counts.retried == before->retried;
+}
+
 struct slice format_entry_payload(const struct entry_header *header, struct slice value)
 {
     return slice_of(value.data + header->header_len, value.len - header->header_len);
@@ -293,7 +313,7 @@ static void seal(struct buf *out, size_t start)
 
 /* Checks seal and version; `out_in` then stands at the first field. */
 static int unseal(struct slice value, const char *what, struct bytes_reader *out_in,
-                  struct err *err)
+                  uint8_t *out_version, struct err *err)
 {
     if (value.len < 1 + CHECK_LEN) {
         return err_set(err, ERR_CORRUPT, 0, "%s is cut off", what);
@@ -305,7 +325,8 @@ static int unseal(struct slice value, const char *what, struct bytes_reader *out
         return err_set(err, ERR_CORRUPT, 0, "%s fails its checksum", what);
     }
     *out_in = bytes_reader(slice_of(value.data, len));
-    return check_version(bytes_get_u8(out_in), what, err);
+    *out_version = bytes_get_u8(out_in);
+    return check_version(*out_version, what, err);
 }
 
 static int check_end(const struct bytes_reader *in, const char *what, struct err *err)
@@ -330,7 +351,8 @@ int format_identity_decode(struct slice value, struct format_identity *out_ident
 {
     static const char what[] = "the journal's identity record";
     struct bytes_reader in;
-    int rc = unseal(value, what, &in, err);
+    uint8_t version;
+    int rc = unseal(value, what, &in, &version, err);
     if (rc) {
         return rc;
     }
@@ -362,7 +384,8 @@ int format_state_decode(struct slice value, struct format_state *out_state,
 {
     static const char what[] = "the journal's state record";
     struct bytes_reader in;
-    int rc = unseal(value, what, &in, err);
+    uint8_t version;
+    int rc = unseal(value, what, &in, &version, err);
     if (rc) {
         return rc;
     }
@@ -395,6 +418,8 @@ void format_lane_encode(struct buf *out, const struct format_lane *lane)
     bytes_put_u64(out, lane->done_running);
     bytes_put_u64(out, lane->rejected);
     bytes_put_u64(out, lane->given_up);
+    bytes_put_u64(out, lane->retried);
+    bytes_put_u64(out, lane->done_retried);
     seal(out, start);
 }
 
@@ -402,7 +427,8 @@ int format_lane_decode(struct slice value, struct format_lane *out_lane, struct 
 {
     static const char what[] = "a lane's record";
     struct bytes_reader in;
-    int rc = unseal(value, what, &in, err);
+    uint8_t version;
+    int rc = unseal(value, what, &in, &version, err);
     if (rc) {
         return rc;
     }
@@ -413,6 +439,10 @@ int format_lane_decode(struct slice value, struct format_lane *out_lane, struct 
     lane.done_running = bytes_get_u64(&in);
     lane.rejected = bytes_get_u64(&in);
     lane.given_up = bytes_get_u64(&in);
+    if (version > 1) {
+        lane.retried = bytes_get_u64(&in);
+        lane.done_retried = bytes_get_u64(&in);
+    }
     rc = check_end(&in, what, err);
     if (rc) {
         return rc;
@@ -525,7 +555,8 @@ int format_receipt_decode(struct slice value, struct format_receipt *out_receipt
 {
     static const char what[] = "a receipt";
     struct bytes_reader in;
-    int rc = unseal(value, what, &in, err);
+    uint8_t version;
+    int rc = unseal(value, what, &in, &version, err);
     if (rc) {
         return rc;
     }
@@ -571,7 +602,8 @@ int format_dead_decode(struct slice value, struct format_dead *out_dead, struct 
 {
     static const char what[] = "a dead letter";
     struct bytes_reader in;
-    int rc = unseal(value, what, &in, err);
+    uint8_t version;
+    int rc = unseal(value, what, &in, &version, err);
     if (rc) {
         return rc;
     }

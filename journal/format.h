@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 enum {
-    FORMAT_VERSION = 1,
+    FORMAT_VERSION = 2,
     FORMAT_ID_LEN = 16,
     FORMAT_HEADER_MAX = 192,  /* of an entry, with the longest stream name */
     FORMAT_LANE_KEY_MAX = 80, /* tag, lane, stream */
@@ -19,13 +19,15 @@ enum {
 };
 
 struct entry_header {
-    int state; /* JOURNAL_ENTRY_FULL, _EXPIRED, _GAP */
+    uint8_t version; /* as written; a stub keeps it */
+    int state;       /* JOURNAL_ENTRY_FULL, _EXPIRED, _GAP */
     uint64_t seq;
     uint64_t batch_seq;
     uint32_t batch_entries;
     uint32_t records;  /* rows and dead letters of this entry */
     uint32_t accepted; /* how many of them `running` counts: not those of a retry */
     uint64_t running;
+    uint64_t retried; /* records of the lane so far that `running` doesn't count */
     int64_t received_at_us;
     uint32_t lane;
     struct journal_position previous; /* the lane's entry before this one */
@@ -49,6 +51,13 @@ size_t format_stub_encode(const struct entry_header *header, uint8_t *out);
  * ERR_CORRUPT, ERR_VERSION. */
 int format_entry_decode(struct slice value, struct entry_header *out_header,
                         struct err *err);
+
+/* What the lane's entry before this one counted. */
+struct journal_counts format_entry_before(const struct entry_header *header);
+
+/* True where the counts go on from `before`. */
+bool format_entry_follows(const struct entry_header *header,
+                          const struct entry_header *before);
 
 /* The payload of a decoded FULL value: a slice into it. */
 struct slice format_entry_payload(const struct entry_header *header, struct slice value);
@@ -81,6 +90,8 @@ struct format_lane {
     uint64_t done_running;
     uint64_t rejected;
     uint64_t given_up;
+    uint64_t retried;
+    uint64_t done_retried;
 };
 
 void format_identity_encode(struct buf *out, const struct format_identity *identity);

@@ -228,6 +228,19 @@ int handle_run(struct journal *journal, struct operation *operation, struct err 
     return rc;
 }
 
+static bool are_retries(const struct journal_part *part)
+{
+    for (size_t i = 1; i < part->records; i++) {
+        const struct journal_dead_place *before = &part->retried[i - 1];
+        const struct journal_dead_place *place = &part->retried[i];
+        if (place->seq < before->seq ||
+            (place->seq == before->seq && place->index <= before->index)) {
+            return false;
+        }
+    }
+    return part->dead_count == 0;
+}
+
 static int check_part(const struct journal_part *part, struct err *err)
 {
     size_t stream_len = part->stream ? strlen(part->stream) : 0;
@@ -238,6 +251,11 @@ static int check_part(const struct journal_part *part, struct err *err)
     if (part->dead_count > part->records) {
         return err_set(err, ERR_INVALID, 0,
                        "a part counts fewer records than dead letters");
+    }
+    if (part->retried && !are_retries(part)) {
+        return err_set(err, ERR_INVALID, 0,
+                       "a retry names its dead letters in ascending order and has no "
+                       "dead letters of its own");
     }
     for (size_t i = 0; i < part->dead_count; i++) {
         const struct journal_dead_letter *letter = &part->dead[i];

@@ -86,6 +86,12 @@ struct journal_dead_letter {
     struct slice bytes; /* the record as it came, or as it can be shown */
 };
 
+/* A dead letter's place: its entry and its index there. */
+struct journal_dead_place {
+    uint64_t seq;
+    uint32_t index;
+};
+
 /* One entry to be: the records of one batch for one lane of one stream. */
 struct journal_part {
     const char *stream;
@@ -95,6 +101,12 @@ struct journal_part {
     struct slice payload;
     const struct journal_dead_letter *dead;
     size_t dead_count;
+    /* Not NULL: row i of the payload is this dead letter tried again. The entry then has
+     * just these records and no dead letters of its own, its records aren't accepted
+     * anew, and in the same commit each letter becomes RETRIED. Where one isn't KEPT any
+     * more the whole append is refused with ERR_NOT_FOUND. */
+    const struct journal_dead_place *retried; /* `records` of them, ascending; none is in
+                                               * two parts */
 };
 
 /* The idempotency key of a batch. `scope_key` names token, path and key together. */
@@ -161,7 +173,9 @@ struct journal_entry {
     uint64_t batch_seq; /* first seq of its batch */
     uint32_t batch_entries;
     uint32_t records;
-    uint64_t running; /* records of this lane up to and with this entry */
+    uint32_t accepted; /* of these, counted as accepted: all or, in a retry, none */
+    uint64_t running;  /* records accepted in this lane up to and with this entry */
+    uint64_t retried;  /* and records that were retried */
     int64_t received_at_us;
     uint8_t sum[JOURNAL_SUM_LEN];
     enum {
@@ -220,14 +234,22 @@ struct journal_lane {
     uint32_t lane;
     uint64_t last_seq; /* its newest entry */
     uint64_t running;  /* records accepted in this lane, ever */
+    uint64_t retried;  /* dead letters tried again in this lane, ever */
     struct journal_position done;
-    uint64_t done_running;        /* records up to the done mark */
+    uint64_t done_running; /* both, up to the done mark */
+    uint64_t done_retried;
     uint64_t oldest_seq;          /* its oldest entry still retained in full; 0: none */
     int64_t oldest_pending_at_us; /* received_at of its first unapplied entry; 0: none */
     uint64_t rejected;            /* dead letters made at intake, ever */
-    uint64_t given_up;            /* records passed over by an accepted gap, ever */
+    uint64_t given_up;            /* dead letters purged, ever */
     bool confirmed; /* a ledger position is confirmed on a live connection */
 };
+
+/* Records in entries above the done mark, retried ones among them. */
+static inline uint64_t journal_lane_pending(const struct journal_lane *lane)
+{
+    return lane->running - lane->done_running + lane->retried - lane->done_retried;
+}
 
 /* All lanes that ever had an entry, sorted by stream and lane. Caller frees *out_lanes
  * with free(). Done marks are those in memory: newer than what the disk may hold. */
@@ -255,6 +277,17 @@ int journal_rewind(struct journal *journal, const char *stream, uint32_t lane,
  * ERR_GAP: not retained any more, so that it can't be told. */
 int journal_check_position(struct journal *journal, const char *stream, uint32_t lane,
                            const struct journal_position *position, struct err *err);
+
+/* How much a lane counted up to a position. */
+struct journal_counts {
+    uint64_t running; /* records accepted */
+    uint64_t retried; /* dead letters tried again */
+};
+
+/* journal_check_position, and what the lane had counted there. */
+int journal_position_counts(struct journal *journal, const char *stream, uint32_t lane,
+                            const struct journal_position *position,
+                            struct journal_counts *out_counts, struct err *err);
 
 /* The lane's ledger position has been compared on the present connection and agrees up to
  * its done mark; only then may its applied entries expire. Withdraw when the connection
@@ -298,6 +331,30 @@ int journal_dead_letters_visit(struct journal *journal, uint64_t from_seq,
 int journal_conflicts_add(struct journal *journal, uint64_t seq,
                           const struct journal_dead_letter *dead, size_t count,
                           struct err *err);
+
+/* Gives dead letters up: their bytes go, a tombstone stays (a copy of a conflict goes
+ * altogether, since it was counted as one). Those that are not kept any more are passed
+ * over. Durable before it returns; *out_purged is how many went. */
+int journal_dead_letters_purge(struct journal *journal,
+                               const struct journal_dead_place *places, size_t count,
+                               size_t *out_purged, struct err *err);
+
+/* What a lane can't read behind `after`: entries that are no longer retained in full, or
+ * were lost to damage, up to the next one that is there. */
+struct journal_gap {
+    uint64_t first_seq;         /* first entry of the lane that is known to be gone */
+    struct journal_position to; /* the last one before what is there */
+    struct journal_counts to_counts;
+    uint64_t records;      /* that the lane counted between `after` and `to`, */
+    uint64_t dead_letters; /* and of these the dead letters, which are kept */
+};
+
+/* `after_counts`: what the lane had counted at `after_seq`, as the ledger says, since
+ * that entry may be gone too. ERR_NOT_FOUND: the entry behind it can be read, or there is
+ * none. ERR_BUSY: the lane moved meanwhile. */
+int journal_gap_find(struct journal *journal, const char *stream, uint32_t lane,
+                     uint64_t after_seq, const struct journal_counts *after_counts,
+                     struct journal_gap *out_gap, struct err *err);
 
 /* ---- Operation ------------------------------------------------------------------ */
 

@@ -209,8 +209,10 @@ static void copy_out(const struct lane *lane, struct journal_lane *out)
     out->lane = lane->number;
     out->last_seq = lane->record.last.seq;
     out->running = lane->record.running;
+    out->retried = lane->record.retried;
     out->done = lane->record.done;
     out->done_running = lane->record.done_running;
+    out->done_retried = lane->record.done_retried;
     out->rejected = lane->record.rejected;
     out->given_up = lane->record.given_up;
     out->confirmed = lane->confirmed;

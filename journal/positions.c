@@ -30,7 +30,7 @@ static int compare(const char *stream, uint32_t lane,
 /* From the entries that are there. */
 static int resolve_by_entries(struct journal *journal, const char *stream, uint32_t lane,
                               const struct journal_position *wanted,
-                              uint64_t *out_running, struct err *err)
+                              struct journal_counts *out_counts, struct err *err)
 {
     struct scan scan = scan_from(journal, wanted->seq);
     struct scanned entry;
@@ -41,11 +41,11 @@ static int resolve_by_entries(struct journal *journal, const char *stream, uint3
         return rc;
     }
     if (entry.found && header->seq == wanted->seq) {
-        *out_running = header->running;
+        *out_counts = (struct journal_counts){header->running, header->retried};
         return compare(stream, lane, wanted, header->sum, err);
     }
     if (entry.found && header->previous.seq == wanted->seq) {
-        *out_running = header->running - header->accepted;
+        *out_counts = format_entry_before(header);
         return compare(stream, lane, wanted, header->previous.sum, err);
     }
     if (entry.found && header->previous.seq < wanted->seq) {
@@ -58,11 +58,11 @@ static int resolve_by_entries(struct journal *journal, const char *stream, uint3
 }
 
 static int resolve(struct journal *journal, const char *stream, uint32_t lane,
-                   const struct journal_position *wanted, uint64_t *out_running,
-                   struct err *err)
+                   const struct journal_position *wanted,
+                   struct journal_counts *out_counts, struct err *err)
 {
     if (wanted->seq == 0) {
-        *out_running = 0;
+        *out_counts = (struct journal_counts){0};
         return ERR_OK;
     }
     int rc = lanes_refresh(journal, err);
@@ -80,31 +80,45 @@ static int resolve(struct journal *journal, const char *stream, uint32_t lane,
         return differs(stream, lane, wanted->seq, "is beyond the lane's end", err);
     }
     if (wanted->seq == record.last.seq) {
-        *out_running = record.running;
+        *out_counts = (struct journal_counts){record.running, record.retried};
         return compare(stream, lane, wanted, record.last.sum, err);
     }
     if (wanted->seq == record.done.seq) {
-        *out_running = record.done_running;
+        *out_counts = (struct journal_counts){record.done_running, record.done_retried};
         return compare(stream, lane, wanted, record.done.sum, err);
     }
-    return resolve_by_entries(journal, stream, lane, wanted, out_running, err);
+    return resolve_by_entries(journal, stream, lane, wanted, out_counts, err);
 }
 
 int journal_check_position(struct journal *journal, const char *stream, uint32_t lane,
                            const struct journal_position *position, struct err *err)
 {
-    uint64_t running = 0;
-    return resolve(journal, stream, lane, position, &running, err);
+    struct journal_counts counts;
+    return resolve(journal, stream, lane, position, &counts, err);
+}
+
+int journal_position_counts(struct journal *journal, const char *stream, uint32_t lane,
+                            const struct journal_position *position,
+                            struct journal_counts *out_counts, struct err *err)
+{
+    struct journal_counts counts;
+    int rc = resolve(journal, stream, lane, position, &counts, err);
+    if (!rc) {
+        *out_counts = counts;
+    }
+    return rc;
 }
 
 static bool set_mark(struct journal *journal, struct lane *lane,
-                     const struct journal_position *done, uint64_t running)
+                     const struct journal_position *done,
+                     const struct journal_counts *counts)
 {
     if (done->seq <= lane->record.done.seq) {
         return false;
     }
     lane->record.done = *done;
-    lane->record.done_running = running;
+    lane->record.done_running = counts->running;
+    lane->record.done_retried = counts->retried;
     lane->mark_dirty = true;
     journal->lanes_moved = true;
     if (journal->marks_dirty) {
@@ -122,9 +136,9 @@ int journal_mark_done(struct journal *journal, const char *stream, uint32_t lane
     if (rc) {
         return rc;
     }
-    uint64_t running = 0;
+    struct journal_counts counts = {0};
     struct err problem;
-    rc = resolve(journal, stream, lane, done, &running, &problem);
+    rc = resolve(journal, stream, lane, done, &counts, &problem);
     if (rc && rc != ERR_GAP) {
         return err_set(err, problem.code, problem.sys, "%s", problem.message);
     }
@@ -133,7 +147,7 @@ int journal_mark_done(struct journal *journal, const char *stream, uint32_t lane
     int alive = handle_check_alive(journal, err);
     /* A position that can't be told any more lies below the done mark: nothing expires
      * above it. */
-    if (!alive && !rc && found && set_mark(journal, found, done, running)) {
+    if (!alive && !rc && found && set_mark(journal, found, done, &counts)) {
         pthread_cond_signal(&journal->work);
     }
     pthread_mutex_unlock(&journal->lock);
@@ -146,7 +160,7 @@ struct rewinding {
     const char *stream;
     uint32_t lane;
     struct journal_position position;
-    uint64_t running;
+    struct journal_counts counts;
 };
 
 static int apply_rewind(struct change *change, struct operation *operation,
@@ -163,7 +177,8 @@ static int apply_rewind(struct change *change, struct operation *operation,
     }
     change_touch(change, lane);
     lane->next.done = rewinding->position;
-    lane->next.done_running = rewinding->running;
+    lane->next.done_running = rewinding->counts.running;
+    lane->next.done_retried = rewinding->counts.retried;
     lane->rewound = true;
     return ERR_OK;
 }
@@ -176,7 +191,7 @@ int journal_rewind(struct journal *journal, const char *stream, uint32_t lane,
         return rc;
     }
     struct rewinding rewinding = {.stream = stream, .lane = lane, .position = *position};
-    rc = resolve(journal, stream, lane, position, &rewinding.running, err);
+    rc = resolve(journal, stream, lane, position, &rewinding.counts, err);
     if (rc) {
         return rc;
     }

@@ -272,7 +272,9 @@ static void describe(const struct entry_header *header, struct journal_entry *ou
     out->batch_seq = header->batch_seq;
     out->batch_entries = header->batch_entries;
     out->records = header->records;
+    out->accepted = header->accepted;
     out->running = header->running;
+    out->retried = header->retried;
     out->received_at_us = header->received_at_us;
     memcpy(out->sum, header->sum, sizeof out->sum);
     out->state = header->state == JOURNAL_ENTRY_FULL      ? JOURNAL_ENTRY_FULL
@@ -354,7 +356,8 @@ static int check_follows(const struct journal_entries *entries, uint64_t after,
     const struct journal_entry *last = &entries->items[entries->count - 1];
     if (header->previous.seq != last->seq ||
         memcmp(header->previous.sum, last->sum, JOURNAL_SUM_LEN) != 0 ||
-        header->running != last->running + header->accepted) {
+        header->running != last->running + header->accepted ||
+        header->retried != last->retried + header->records - header->accepted) {
         return err_set(
             err, ERR_CORRUPT, 0,
             "entry %llu does not follow entry %llu of its lane: the journal is "

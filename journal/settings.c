@@ -5,7 +5,7 @@ struct setting {
     struct slice value;
 };
 
-enum { NAME_MAX_LEN = 63, VALUE_MAX_LEN = 255 };
+enum { NAME_MAX_LEN = 127, VALUE_MAX_LEN = 255 };
 
 static size_t setting_key(char out[NAME_MAX_LEN + 1], const char *name)
 {

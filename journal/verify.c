@@ -83,7 +83,7 @@ static int check_chain(struct walk *walk, const struct entry_header *header,
     bool first = before->seq == 0;
     if (!first && (header->previous.seq != before->seq ||
                    memcmp(header->previous.sum, before->sum, JOURNAL_SUM_LEN) != 0 ||
-                   header->running != before->running + header->accepted)) {
+                   !format_entry_follows(header, before))) {
         return err_set(err, ERR_CORRUPT, 0,
                        "entry %llu does not follow entry %llu of its lane",
                        (unsigned long long)header->seq, (unsigned long long)before->seq);
@@ -92,7 +92,8 @@ static int check_chain(struct walk *walk, const struct entry_header *header,
     walk->newest[i] = *header;
     if (record->done.seq == header->seq &&
         (memcmp(record->done.sum, header->sum, JOURNAL_SUM_LEN) != 0 ||
-         record->done_running != header->running)) {
+         record->done_running != header->running ||
+         record->done_retried != header->retried)) {
         return err_set(err, ERR_CORRUPT, 0, "the done mark at entry %llu does not fit it",
                        (unsigned long long)header->seq);
     }
@@ -167,6 +168,7 @@ static void check_lanes(struct walk *walk)
         bool last_differs =
             newest->seq &&
             (newest->seq != record->last.seq || newest->running != record->running ||
+             newest->retried != record->retried ||
              memcmp(newest->sum, record->last.sum, JOURNAL_SUM_LEN) != 0);
         if (pending_gone || last_differs || record->done.seq > record->last.seq) {
             struct err err = {0};

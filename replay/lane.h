@@ -127,6 +127,11 @@ int lane_mark_done(struct lane *lane, const struct ledger_row *row, struct err *
 /* replay/lane_compare.c: the ledger against the journal. ERR_OK: they agree. */
 int lane_compare(struct lane *lane, struct lane_link *link, struct err *err);
 
+/* replay/lane_gap.c: moves the ledger from `row` over the gap behind it, and has the lane
+ * compare again. ERR_NOT_FOUND: that gap was not accepted. */
+int lane_pass_gap(struct lane *lane, struct sink *sink, const struct ledger_row *row,
+                  struct err *err);
+
 /* replay/lane_apply.c: one transaction of what is ready; nothing is: ERR_OK. */
 int lane_apply(struct lane *lane, struct sink *sink, struct err *err);
 

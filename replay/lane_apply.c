@@ -258,6 +258,7 @@ static struct apply_request request_of(struct run *run)
         .previous = &lane->ledger,
         .last = {.seq = last->seq},
         .last_records = last->running,
+        .last_retried = last->retried,
         .records = run->decoded.records,
         .record_count = run->decoded.count,
         .statement_rows_max = lane->plan.statement_rows,
@@ -381,10 +382,25 @@ static int read_run(struct lane *lane, struct run *run, struct err *err)
     return code;
 }
 
+/* What is gone is passed over if that was accepted; else `err` stays as it is. */
+static int pass_gap(struct lane *lane, struct sink *sink, struct err *err)
+{
+    struct err gap = *err;
+    int code = lane_pass_gap(lane, sink, &lane->ledger, err);
+    if (code == ERR_NOT_FOUND) {
+        *err = gap;
+        return ERR_GAP;
+    }
+    return code;
+}
+
 int lane_apply(struct lane *lane, struct sink *sink, struct err *err)
 {
     struct run run;
     int code = read_run(lane, &run, err);
+    if (code == ERR_GAP) {
+        return pass_gap(lane, sink, err);
+    }
     if (code != ERR_OK || run.entries.count == 0) {
         return code;
     }

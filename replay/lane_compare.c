@@ -59,9 +59,9 @@ static int refuse_lost(const struct lane *lane, const struct ledger_row *row,
         err, ERR_GAP, 0,
         "the database of stream %s lane %u is at entry %llu and the journal's done mark "
         "at %llu, and what lies between is not all retained any more; restore a newer "
-        "database, or accept the gap",
+        "database, or see 'holdfast replay --accept-gap --stream %s --lane %u'",
         lane->stream_name, lane->id.lane, (unsigned long long)row->position.seq,
-        (unsigned long long)done->seq);
+        (unsigned long long)done->seq, lane->stream_name, lane->id.lane);
 }
 
 static int refuse_to_rewind(const struct lane *lane, const struct ledger_row *row,
@@ -100,8 +100,17 @@ static int rewind_to(struct lane *lane, const struct ledger_row *row,
     return ERR_OK;
 }
 
+/* ERR_OK: it was passed, and the lane compares again. */
+static int pass_lost(struct lane *lane, struct sink *sink, const struct ledger_row *row,
+                     const struct journal_position *done, struct err *err)
+{
+    int code = lane->stream ? lane_pass_gap(lane, sink, row, err) : ERR_NOT_FOUND;
+    return code == ERR_NOT_FOUND ? refuse_lost(lane, row, done, err) : code;
+}
+
 /* The done mark and the ledger's position, made to agree or refused. */
-static int reconcile(struct lane *lane, const struct ledger_row *row, struct err *err)
+static int reconcile(struct lane *lane, struct sink *sink, const struct ledger_row *row,
+                     struct err *err)
 {
     struct journal *journal = lane_config(lane)->journal;
     struct journal_lane known = {0};
@@ -123,7 +132,7 @@ static int reconcile(struct lane *lane, const struct ledger_row *row, struct err
         return lane->stream ? rewind_to(lane, row, &known.done, err)
                             : refuse_to_rewind(lane, row, &known.done, err);
     case RECOVER_LOST:
-        return refuse_lost(lane, row, &known.done, err);
+        return pass_lost(lane, sink, row, &known.done, err);
     case RECOVER_OTHER:
         break;
     }
@@ -183,10 +192,12 @@ int lane_compare(struct lane *lane, struct lane_link *link, struct err *err)
     if (lane->unknown) {
         resolve_unknown(lane, &row);
     }
-    code = reconcile(lane, &row, err);
-    if (code == ERR_OK) {
-        lane->ledger = row;
-        lane->compared = true;
+    lane->ledger = row;
+    lane->compared = true;
+    code = reconcile(lane, link->sink, &row, err);
+    if (code != ERR_OK) {
+        lane->compared = false;
+    } else if (lane->compared) {
         pthread_mutex_lock(&lane->shared->lock);
         lane->status.ledger = row;
         pthread_mutex_unlock(&lane->shared->lock);

@@ -16,10 +16,39 @@ void ledger_append_ddl(struct buf *out)
              "  `events` BIGINT UNSIGNED NOT NULL,\n"
              "  `duplicates` BIGINT UNSIGNED NOT NULL,\n"
              "  `conflicts` BIGINT UNSIGNED NOT NULL,\n"
+             "  `retried` BIGINT UNSIGNED NOT NULL DEFAULT 0,\n"
+             "  `given_up` BIGINT UNSIGNED NOT NULL DEFAULT 0,\n"
              "  `updated_at` TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP"
              " ON UPDATE CURRENT_TIMESTAMP,\n"
              "  PRIMARY KEY (`journal_id`, `stream`, `lane`)\n"
              ") ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_unicode_ci");
+}
+
+/* An earlier version's table lacks the last two counts, which were 0 then. */
+static int upgrade(struct db *db, struct err *err)
+{
+    static const char sql[] =
+        "SELECT COUNT(*) FROM information_schema.columns WHERE table_schema = DATABASE() "
+        "AND table_name = '" LEDGER_TABLE "' AND column_name IN ('retried', 'given_up')";
+    struct db_rows rows = {0};
+    int code = db_query(db, SLICE_LITERAL(sql), &rows, err);
+    if (code) {
+        return code;
+    }
+    bool old = rows.row_count && strcmp(db_cell(&rows, 0, 0).data, "0") == 0;
+    db_rows_free(&rows);
+    if (!old) {
+        return 0;
+    }
+    code =
+        db_execf(db, NULL, err,
+                 "ALTER TABLE `" LEDGER_TABLE "` "
+                 "ADD COLUMN `retried` BIGINT UNSIGNED NOT NULL DEFAULT 0 AFTER "
+                 "`conflicts`, ADD COLUMN `given_up` BIGINT UNSIGNED NOT NULL DEFAULT 0 "
+                 "AFTER `retried`");
+    return code ? err_wrap(err, "table " LEDGER_TABLE " of an earlier version lacks the "
+                                "columns retried and given_up")
+                : 0;
 }
 
 int ledger_create(struct db *db, struct err *err)
@@ -29,7 +58,7 @@ int ledger_create(struct db *db, struct err *err)
     int code = sql.failed ? err_set(err, ERR_NOMEM, 0, "no memory for a statement")
                           : db_exec(db, buf_slice(&sql), NULL, err);
     buf_free(&sql);
-    return code;
+    return code ? code : upgrade(db, err);
 }
 
 static void append_sum(struct buf *out, const uint8_t sum[JOURNAL_SUM_LEN])
@@ -94,6 +123,8 @@ static int read_row(const struct db_rows *rows, struct ledger_row *out_row,
     row.events = read_number(db_cell(rows, 0, 3));
     row.duplicates = read_number(db_cell(rows, 0, 4));
     row.conflicts = read_number(db_cell(rows, 0, 5));
+    row.retried = read_number(db_cell(rows, 0, 6));
+    row.given_up = read_number(db_cell(rows, 0, 7));
     *out_row = row;
     return 0;
 }
@@ -102,8 +133,9 @@ int ledger_read(struct db *db, const struct ledger_lane *lane, bool lock,
                 struct ledger_row *out_row, struct err *err)
 {
     struct buf sql = {0};
-    buf_append_text(&sql, "SELECT applied_seq, HEX(applied_sum), records, events, "
-                          "duplicates, conflicts FROM `" LEDGER_TABLE "`");
+    buf_append_text(&sql,
+                    "SELECT applied_seq, HEX(applied_sum), records, events, "
+                    "duplicates, conflicts, retried, given_up FROM `" LEDGER_TABLE "`");
     append_lane(&sql, lane);
     buf_append_text(&sql, lock ? " FOR UPDATE" : "");
     struct db_rows rows = {0};
@@ -123,8 +155,9 @@ static void append_move(struct buf *sql, const struct ledger_lane *lane,
 {
     buf_printf(sql,
                "UPDATE `" LEDGER_TABLE "` SET applied_seq = %llu, records = %llu, "
-               "applied_sum = ",
-               (unsigned long long)next->position.seq, (unsigned long long)next->records);
+               "retried = %llu, given_up = %llu, applied_sum = ",
+               (unsigned long long)next->position.seq, (unsigned long long)next->records,
+               (unsigned long long)next->retried, (unsigned long long)next->given_up);
     append_sum(sql, next->position.sum);
     append_lane(sql, lane);
     buf_printf(sql, " AND applied_seq = %llu AND applied_sum = ",
@@ -137,13 +170,14 @@ static void append_insert(struct buf *sql, const struct ledger_lane *lane,
 {
     buf_append_text(sql, "INSERT INTO `" LEDGER_TABLE "` (journal_id, stream, lane, "
                          "applied_seq, applied_sum, records, events, duplicates, "
-                         "conflicts) VALUES (");
+                         "conflicts, retried, given_up) VALUES (");
     db_append_quoted(sql, slice_text(lane->journal_id));
     buf_append_char(sql, ',');
     db_append_quoted(sql, slice_text(lane->stream));
     buf_printf(sql, ",%u,%llu,", lane->lane, (unsigned long long)next->position.seq);
     append_sum(sql, next->position.sum);
-    buf_printf(sql, ",%llu,0,0,0)", (unsigned long long)next->records);
+    buf_printf(sql, ",%llu,0,0,0,%llu,%llu)", (unsigned long long)next->records,
+               (unsigned long long)next->retried, (unsigned long long)next->given_up);
 }
 
 /* Where the row is not what it was expected to be. */

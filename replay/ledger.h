@@ -25,12 +25,15 @@ struct ledger_row {
     uint64_t events;
     uint64_t duplicates;
     uint64_t conflicts;
+    uint64_t retried;  /* of the lane up to position: dead letters tried again */
+    uint64_t given_up; /* records of gaps that were accepted */
 };
 
 /* CREATE TABLE IF NOT EXISTS holdfast_ledger. Pure. */
 void ledger_append_ddl(struct buf *out);
 
-/* Creates the table where it is missing, outside any transaction. */
+/* Creates the table where it is missing, and adds what an earlier version's lacks,
+ * outside any transaction. */
 int ledger_create(struct db *db, struct err *err);
 
 /* Reads the lane's row; with `lock` FOR UPDATE, inside the caller's transaction. */

@@ -11,6 +11,7 @@
 #include "replay/replay.h"
 
 #include "replay/backoff.h"
+#include "replay/gap.h"
 #include "replay/lane.h"
 
 #include <stdlib.h>
@@ -617,23 +618,72 @@ int replay_pause(struct replay *replay, bool paused, struct err *err)
     return ERR_OK;
 }
 
+/* NULL: no such lane. */
+static struct lane *find_lane(struct replay *replay, const char *stream, uint32_t number,
+                              struct err *err)
+{
+    for (size_t i = 0; i < replay->lane_count; i++) {
+        struct lane *lane = &replay->lanes[i];
+        if (lane->id.lane == number && strcmp(lane->stream_name, stream) == 0) {
+            return lane;
+        }
+    }
+    err_set(err, ERR_NOT_FOUND, 0,
+            "there is no lane %u of stream %s; 'holdfast status' lists them", number,
+            stream);
+    return NULL;
+}
+
 int replay_accept_dead(struct replay *replay, const char *stream, uint32_t lane,
                        struct err *err)
 {
-    for (size_t i = 0; i < replay->lane_count; i++) {
-        struct lane *found = &replay->lanes[i];
-        if (found->id.lane == lane && strcmp(found->stream_name, stream) == 0) {
-            lock(replay);
-            found->dead_accepted = true;
-            found->try_now = true;
-            unlock(replay);
-            replay_wake(replay);
-            return ERR_OK;
-        }
+    struct lane *found = find_lane(replay, stream, lane, err);
+    if (!found) {
+        return ERR_NOT_FOUND;
     }
-    return err_set(err, ERR_NOT_FOUND, 0,
-                   "there is no lane %u of stream %s; 'holdfast status' lists them", lane,
-                   stream);
+    lock(replay);
+    found->dead_accepted = true;
+    found->try_now = true;
+    unlock(replay);
+    replay_wake(replay);
+    return ERR_OK;
+}
+
+static struct ledger_row ledger_of(struct replay *replay, const struct lane *lane)
+{
+    lock(replay);
+    struct ledger_row row = lane->status.ledger;
+    unlock(replay);
+    return row;
+}
+
+int replay_gap_find(struct replay *replay, const char *stream, uint32_t lane,
+                    struct journal_gap *out_gap, struct err *err)
+{
+    struct lane *found = find_lane(replay, stream, lane, err);
+    if (!found) {
+        return ERR_NOT_FOUND;
+    }
+    struct ledger_row row = ledger_of(replay, found);
+    return gap_find(replay->shared.config.journal, &found->id, &row, out_gap, err);
+}
+
+int replay_gap_accept(struct replay *replay, const char *stream, uint32_t lane,
+                      const struct journal_position *to, struct err *err)
+{
+    struct lane *found = find_lane(replay, stream, lane, err);
+    if (!found) {
+        return ERR_NOT_FOUND;
+    }
+    struct ledger_row row = ledger_of(replay, found);
+    int code = gap_accept(replay->shared.config.journal, &found->id, &row, to, err);
+    if (code == ERR_OK) {
+        lock(replay);
+        found->try_now = true;
+        unlock(replay);
+        replay_wake(replay);
+    }
+    return code;
 }
 
 int replay_status(struct replay *replay, struct replay_status *out_status,

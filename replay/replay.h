@@ -122,6 +122,16 @@ int replay_pause(struct replay *replay, bool paused, struct err *err);
 int replay_accept_dead(struct replay *replay, const char *stream, uint32_t lane,
                        struct err *err);
 
+/* The entries behind the lane's ledger position that are no longer there, for which it is
+ * stopped. ERR_NOT_FOUND: nothing is missing, or no such lane. */
+int replay_gap_find(struct replay *replay, const char *stream, uint32_t lane,
+                    struct journal_gap *out_gap, struct err *err);
+
+/* Lets the lane pass over that gap, if it still ends at `to`: its records are given up,
+ * durably. Else as replay_gap_find, and ERR_INVALID. */
+int replay_gap_accept(struct replay *replay, const char *stream, uint32_t lane,
+                      const struct journal_position *to, struct err *err);
+
 int replay_status(struct replay *replay, struct replay_status *out_status,
                   struct err *err);
 

@@ -27,7 +27,9 @@ struct apply_request {
     struct ledger_lane lane;
     const struct ledger_row *previous;  /* what the ledger must hold */
     struct journal_position last;       /* of the last entry in this transaction */
-    uint64_t last_records;              /* that entry's running count */
+    uint64_t last_records;              /* that entry's running count, */
+    uint64_t last_retried;              /* and its count of retried ones */
+    uint64_t given_up;                  /* records that this transaction passes over */
     const struct apply_record *records; /* dead letters already left out; may be 0 */
     size_t record_count;
     size_t statement_rows_max;

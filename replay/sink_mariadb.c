@@ -237,6 +237,8 @@ static struct ledger_row next_row(const struct apply_request *request)
     next.found = true;
     next.position = request->last;
     next.records = request->last_records;
+    next.retried = request->last_retried;
+    next.given_up += request->given_up;
     return next;
 }
 

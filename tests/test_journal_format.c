@@ -1,4 +1,4 @@
-/* The journal's format: what version 1 looks like is in data/journal-v1, hex by name.
+/* The journal's format: what version N looks like is in data/journal-vN, hex by name.
  * Those files never change; a later version gets a directory of its own and still reads
  * these. With HOLDFAST_WRITE_GOLDEN set, files that are missing are written. */
 #include "journal/format.h"
@@ -11,11 +11,11 @@
 
 /* ---- Golden files ---------------------------------------------------------------- */
 
-static void golden_path(const char *name, char out[512])
+static void golden_path(int version, const char *name, char out[512])
 {
     const char *source = getenv("HOLDFAST_SOURCE");
-    (void)snprintf(out, 512, "%s/tests/data/journal-v1/%s.hex", source ? source : ".",
-                   name);
+    (void)snprintf(out, 512, "%s/tests/data/journal-v%d/%s.hex", source ? source : ".",
+                   version, name);
 }
 
 static void write_golden(const char *path, struct slice bytes)
@@ -29,10 +29,10 @@ static void write_golden(const char *path, struct slice bytes)
     cr_assert_eq(fclose(file), 0);
 }
 
-static void read_golden(const char *name, struct buf *out)
+static void read_golden(int version, const char *name, struct buf *out)
 {
     char path[512];
-    golden_path(name, path);
+    golden_path(version, name, path);
     FILE *file = fopen(path, "r");
     cr_assert(file, "%s is missing", path);
     unsigned byte = 0;
@@ -45,12 +45,12 @@ static void read_golden(const char *name, struct buf *out)
 static void check_golden(const char *name, struct slice bytes)
 {
     char path[512];
-    golden_path(name, path);
+    golden_path(FORMAT_VERSION, name, path);
     if (getenv("HOLDFAST_WRITE_GOLDEN") && access(path, F_OK)) {
         write_golden(path, bytes);
     }
     struct buf golden = {0};
-    read_golden(name, &golden);
+    read_golden(FORMAT_VERSION, name, &golden);
     cr_assert(slice_equal(buf_slice(&golden), bytes), "%s differs", name);
     buf_free(&golden);
 }
@@ -76,6 +76,7 @@ static struct entry_header sample_header(void)
         .records = 50000,
         .accepted = 49999,
         .running = 123456789012,
+        .retried = 4711,
         .received_at_us = -5,
         .lane = 7,
         .previous = position(0x0102030405060700, 16),
@@ -104,7 +105,7 @@ Test(journal_format, an_entry_is_as_it_was)
     check_golden("gap", slice_of(raw, format_stub_encode(&header, raw)));
 }
 
-static void check_header(const struct entry_header *got)
+static void check_header(int version, const struct entry_header *got)
 {
     struct entry_header want = sample_header();
     cr_assert_eq(got->seq, want.seq);
@@ -113,6 +114,7 @@ static void check_header(const struct entry_header *got)
     cr_assert_eq(got->records, want.records);
     cr_assert_eq(got->accepted, want.accepted);
     cr_assert_eq(got->running, want.running);
+    cr_assert_eq(got->retried, version > 1 ? want.retried : 0);
     cr_assert_eq(got->received_at_us, want.received_at_us);
     cr_assert_eq(got->lane, want.lane);
     cr_assert_eq(got->previous.seq, want.previous.seq);
@@ -121,16 +123,16 @@ static void check_header(const struct entry_header *got)
     cr_assert_str_eq(got->stream, want.stream);
 }
 
-Test(journal_format, version_1_is_read)
+static void read_version(int version)
 {
     struct buf golden = {0};
     struct entry_header header;
     struct err err = {0};
-    read_golden("entry", &golden);
+    read_golden(version, "entry", &golden);
     cr_assert_eq(format_entry_decode(buf_slice(&golden), &header, &err), ERR_OK, "%s",
                  err.message);
     cr_assert_eq(header.state, JOURNAL_ENTRY_FULL);
-    check_header(&header);
+    check_header(version, &header);
     struct slice payload = format_entry_payload(&header, buf_slice(&golden));
     cr_assert(slice_equal(payload, sample_payload));
     cr_assert_eq(format_entry_check(&header, (const uint8_t *)golden.data, payload, &err),
@@ -141,12 +143,45 @@ Test(journal_format, version_1_is_read)
     static const char *const stubs[] = {"stub", "gap"};
     for (int i = 0; i < 2; i++) {
         buf_clear(&golden);
-        read_golden(stubs[i], &golden);
+        read_golden(version, stubs[i], &golden);
         cr_assert_eq(format_entry_decode(buf_slice(&golden), &header, &err), ERR_OK);
         cr_assert_eq(header.state, i ? JOURNAL_ENTRY_GAP : JOURNAL_ENTRY_EXPIRED);
-        check_header(&header);
+        check_header(version, &header);
         cr_assert_arr_eq(header.sum, sum, sizeof sum, "a stub keeps the entry's sum");
     }
+
+    struct format_lane lane;
+    buf_clear(&golden);
+    read_golden(version, "lane", &golden);
+    cr_assert_eq(format_lane_decode(buf_slice(&golden), &lane, &err), ERR_OK);
+    cr_assert_eq(lane.given_up, 2);
+    cr_assert_eq(lane.retried, version > 1 ? 6 : 0);
+    cr_assert_eq(lane.done_retried, version > 1 ? 5 : 0);
+    buf_free(&golden);
+}
+
+Test(journal_format, every_version_is_read)
+{
+    for (int version = 1; version <= FORMAT_VERSION; version++) {
+        read_version(version);
+    }
+}
+
+/* Its stub is made by this program from the entry that an earlier one wrote. */
+Test(journal_format, a_stub_keeps_its_entry_s_version)
+{
+    struct buf golden = {0};
+    struct buf stub = {0};
+    uint8_t raw[512];
+    struct entry_header header;
+    struct err err = {0};
+    read_golden(1, "entry", &golden);
+    cr_assert_eq(format_entry_decode(buf_slice(&golden), &header, &err), ERR_OK);
+    header.state = JOURNAL_ENTRY_EXPIRED;
+    read_golden(1, "stub", &stub);
+    cr_assert(
+        slice_equal(slice_of(raw, format_stub_encode(&header, raw)), buf_slice(&stub)));
+    buf_free(&stub);
     buf_free(&golden);
 }
 
@@ -207,7 +242,7 @@ Test(journal_format, records_are_as_they_were)
     cr_assert_eq(memcmp(&got_state, &state, sizeof state), 0);
 
     buf_clear(&out);
-    struct format_lane lane = {position(9, 1), 100, position(7, 32), 80, 3, 2};
+    struct format_lane lane = {position(9, 1), 100, position(7, 32), 80, 3, 2, 6, 5};
     format_lane_encode(&out, &lane);
     check_golden("lane", buf_slice(&out));
     struct format_lane got_lane;
@@ -274,7 +309,7 @@ Test(journal_format, keys_are_as_they_were_and_sort)
     cr_assert_lt(memcmp(a, b, FORMAT_RECEIPT_TIME_KEY_LEN), 0);
 }
 
-/* Sealed with version 2, as a newer program would. */
+/* As a newer program would write them. */
 Test(journal_format, a_newer_version_is_refused)
 {
     struct err err = {0};
@@ -283,20 +318,20 @@ Test(journal_format, a_newer_version_is_refused)
     check_golden("sentinel", buf_slice(&out));
     char id[JOURNAL_ID_TEXT];
     cr_assert_eq(format_sentinel_decode(buf_slice(&out), id, &err), ERR_OK);
-    out.data[strlen("holdfast journal\nversion ")] = '2';
+    out.data[strlen("holdfast journal\nversion ")] = '3';
     cr_assert_eq(format_sentinel_decode(buf_slice(&out), id, &err), ERR_VERSION);
     buf_free(&out);
     uint8_t raw[512];
     struct entry_header header;
     struct slice entry = sample_entry(&header, raw);
-    raw[4] = 2;
+    raw[4] = 3;
     cr_assert_eq(format_entry_decode(entry, &header, &err), ERR_VERSION);
 }
 
 Test(journal_format, a_sealed_record_shows_each_flipped_bit)
 {
     struct buf out = {0};
-    struct format_lane lane = {position(9, 1), 100, position(7, 32), 80, 3, 2};
+    struct format_lane lane = {position(9, 1), 100, position(7, 32), 80, 3, 2, 6, 5};
     format_lane_encode(&out, &lane);
     for (size_t bit = 0; bit < out.len * 8; bit++) {
         out.data[bit / 8] = (char)(out.data[bit / 8] ^ (1 << bit % 8));

@@ -327,6 +327,8 @@ static int transact(struct fake_sink *at, const struct apply_request *request,
     now.found = true;
     now.position = request->last;
     now.records = request->last_records;
+    now.retried = request->last_retried;
+    now.given_up += request->given_up;
     now.events += result->totals[FATE_NEW];
     now.duplicates += result->totals[FATE_DUPLICATE];
     now.conflicts += result->totals[FATE_CONFLICT];
