@@ -433,6 +433,7 @@ int examine_tables(struct db *db, const struct stream *stream, bool create,
                           .index = tables.entity_index,
                           .notes = notes};
     int code = have_table(db, LEDGER_TABLE, create, append_ledger, stream, err);
+    code = code ? code : ledger_upgrade(db, err);
     code = code ? code : examine_table(&at, err);
     if (code == 0) {
         at.table = &stream->event;

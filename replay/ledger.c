@@ -24,8 +24,7 @@ void ledger_append_ddl(struct buf *out)
              ") ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_unicode_ci");
 }
 
-/* An earlier version's table lacks the last two counts, which were 0 then. */
-static int upgrade(struct db *db, struct err *err)
+int ledger_upgrade(struct db *db, struct err *err)
 {
     static const char sql[] =
         "SELECT COUNT(*) FROM information_schema.columns WHERE table_schema = DATABASE() "
@@ -49,16 +48,6 @@ static int upgrade(struct db *db, struct err *err)
     return code ? err_wrap(err, "table " LEDGER_TABLE " of an earlier version lacks the "
                                 "columns retried and given_up")
                 : 0;
-}
-
-int ledger_create(struct db *db, struct err *err)
-{
-    struct buf sql = {0};
-    ledger_append_ddl(&sql);
-    int code = sql.failed ? err_set(err, ERR_NOMEM, 0, "no memory for a statement")
-                          : db_exec(db, buf_slice(&sql), NULL, err);
-    buf_free(&sql);
-    return code ? code : upgrade(db, err);
 }
 
 static void append_sum(struct buf *out, const uint8_t sum[JOURNAL_SUM_LEN])

@@ -32,9 +32,9 @@ struct ledger_row {
 /* CREATE TABLE IF NOT EXISTS holdfast_ledger. Pure. */
 void ledger_append_ddl(struct buf *out);
 
-/* Creates the table where it is missing, and adds what an earlier version's lacks,
- * outside any transaction. */
-int ledger_create(struct db *db, struct err *err);
+/* Adds the counts that an earlier version's table lacks, and which were 0 then, outside
+ * any transaction. Errors as db_exec: the user may lack the right to. */
+int ledger_upgrade(struct db *db, struct err *err);
 
 /* Reads the lane's row; with `lock` FOR UPDATE, inside the caller's transaction. */
 int ledger_read(struct db *db, const struct ledger_lane *lane, bool lock,

@@ -373,6 +373,25 @@ Test(sink, entries_without_records_move_the_ledger, .init = open_botnet,
                   "2|0|0");
 }
 
+/* The first version's table had neither of these counts. */
+Test(sink, a_ledger_of_an_earlier_version_is_taken, .init = open_botnet,
+     .fini = close_kit)
+{
+    seen("203.0.113.9", "2026-01-07 17:00:00", "beacon");
+    sink_kit_expect(&kit, 0);
+    world_exec(&w, "ALTER TABLE holdfast_ledger DROP COLUMN retried, DROP COLUMN "
+                   "given_up");
+    cr_assert_eq(sink_kit_connect(&kit), 0, "%s", kit.err.message);
+    sink_kit_text(
+        &kit,
+        "SELECT CONCAT_WS(' ', applied_seq, records, events, retried, given_up) "
+        "FROM holdfast_ledger",
+        "1 1 1 0 0");
+    seen("203.0.113.9", "2026-01-07 18:00:00", "beacon");
+    sink_kit_expect(&kit, 0);
+    sink_kit_number(&kit, "SELECT applied_seq FROM holdfast_ledger", 2);
+}
+
 Test(sink, a_trial_leaves_no_trace, .init = open_botnet, .fini = close_kit)
 {
     kit.trial = true;

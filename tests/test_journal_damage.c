@@ -309,7 +309,7 @@ Test(journal_damage, the_sentinel_is_compared)
     struct kit kit;
     make(&kit);
     struct err err;
-    write_sentinel(&kit, "holdfast journal\nversion 2\nid 00\nmore\n");
+    write_sentinel(&kit, "holdfast journal\nversion 3\nid 00\nmore\n");
     cr_assert_eq(kit_open_fails(&kit, &err), ERR_VERSION);
     write_sentinel(&kit,
                    "holdfast journal\nversion 1\nid 00112233445566778899aabbccddeeff\n");

@@ -171,6 +171,50 @@ Test(lane_recover, a_ledger_above_the_done_mark_that_is_not_retained_is_no_other
     lane_kit_end(&kit);
 }
 
+/* Passing over what is gone takes an operator's word for just that, and is counted. */
+Test(lane_recover, an_accepted_gap_is_passed_over)
+{
+    struct lane_kit kit;
+    size_t mozi = expire_applied(&kit);
+    lane_kit_stop(&kit);
+    fake_rewind(kit.database); /* to nothing */
+    lane_kit_run(&kit);
+    lane_kit_await(&kit, "lane_stopped", 1);
+    struct journal_gap gap;
+    struct err err = {0};
+    cr_assert_eq(replay_gap_find(kit.replay, "mozi", 0, &gap, &err), 0, "%s",
+                 err.message);
+    cr_assert_eq(gap.to.seq, 3);
+    cr_assert_eq(gap.records, 12);
+    struct journal_position wrong = gap.to;
+    wrong.sum[0] ^= 1;
+    cr_assert_eq(replay_gap_accept(kit.replay, "mozi", 0, &wrong, &err), ERR_INVALID);
+    cr_assert_eq(replay_gap_accept(kit.replay, "mozi", 7, &gap.to, &err), ERR_NOT_FOUND);
+    cr_assert_eq(done_seq(&kit), 0);
+
+    cr_assert_eq(replay_gap_accept(kit.replay, "mozi", 0, &gap.to, &err), 0, "%s",
+                 err.message);
+    lane_kit_await(&kit, "gap_passed", 1);
+    lane_kit_await_done(&kit, mozi, 0, 3);
+    lane_kit_await_done(&kit, mozi, 0, lane_kit_append(&kit, mozi, 0, 40, 4, NULL));
+    struct ledger_row row = fake_ledger(kit.database, "mozi", 0);
+    cr_assert_eq(row.records, 16);
+    cr_assert_eq(row.given_up, 12);
+    cr_assert_eq(row.events, 4);
+    cr_assert_eq(fake_events(kit.database), 4);
+
+    /* the database goes back over it once more: it was accepted already */
+    lane_kit_stop(&kit);
+    fake_rewind(kit.database);
+    lane_kit_run(&kit);
+    lane_kit_await(&kit, "gap_passed", 2);
+    lane_kit_await_done(&kit, mozi, 0, 4);
+    row = fake_ledger(kit.database, "mozi", 0);
+    cr_assert_eq(row.given_up, 12);
+    cr_assert_eq(row.events, 4);
+    lane_kit_end(&kit);
+}
+
 /* ---- What does not belong together ----------------------------------------------- */
 
 static void refuses(struct lane_kit *kit, uint64_t seq, const struct ledger_row *row)
