@@ -92,6 +92,11 @@ void workload_free(struct workload *workload)
     }
 }
 
+const struct workload_config *workload_config(const struct workload *workload)
+{
+    return &workload->config;
+}
+
 /* Multiplying by an odd number permutes the 24-bit numbers: distinct, scattered ips. */
 uint32_t workload_ip(uint32_t ip_index)
 {

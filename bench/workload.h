@@ -49,6 +49,7 @@ struct workload;
 int workload_new(const struct workload_config *config, struct workload **out_workload,
                  struct err *err);
 void workload_free(struct workload *workload);
+const struct workload_config *workload_config(const struct workload *workload);
 
 void workload_next(struct workload *workload, struct workload_record *out_record);
 
