@@ -28,7 +28,8 @@
 
 #include <stdlib.h>
 
-enum { LOAD_BYTES_MAX = 4 << 20 };
+/* Of the text of rows that is made at once. */
+enum { PIECE_BYTES = 32 << 10 };
 
 struct fast_learned {
     struct entity_hash hash;
@@ -242,25 +243,50 @@ static int settle_others(struct work *at, struct err *err)
     return code ? code : work_run(at, &read_newest, at->items, count, err);
 }
 
-/* ---- Loading ----------------------------------------------------------------------- */
+/* ---- Loading -----------------------------------------------------------------------
+ *
+ * Rows are made while the server works on those before them: the text of a transaction is
+ * never there as a whole. */
 
-/* Sends fast->data; every row must go in, without a warning. */
-static int load(struct fast *fast, const struct work *at, const struct buf *statement,
-                uint64_t expected, struct err *err)
+struct rows {
+    struct fast *fast;
+    const struct work *at;
+    /* appends item `next` to fast->data, or passes over it; false: no memory */
+    bool (*append)(struct rows *rows, size_t item);
+    size_t next;
+    size_t end;
+    uint64_t sent;
+};
+
+static int next_rows(void *context, struct slice *out_piece, struct err *err)
 {
-    struct db_outcome outcome = {0};
-    if (fast->data.failed) {
-        return work_no_memory(err);
+    struct rows *rows = context;
+    struct buf *data = &rows->fast->data;
+    buf_clear(data);
+    while (rows->next < rows->end && data->len < PIECE_BYTES) {
+        if (!rows->append(rows, rows->next++)) {
+            return work_no_memory(err);
+        }
     }
-    int code = db_load(at->context->db, buf_slice(statement), buf_slice(&fast->data),
-                       &outcome, err);
+    *out_piece = buf_slice(data);
+    return data->failed ? work_no_memory(err) : 0;
+}
+
+/* Every row must go in, without a warning. */
+static int load(struct rows *rows, const struct buf *statement, struct err *err)
+{
+    struct db_source source = {next_rows, rows};
+    struct db_outcome outcome = {0};
+    int code =
+        db_load_from(rows->at->context->db, buf_slice(statement), &source, &outcome, err);
     if (code) {
         return code;
     }
-    if (outcome.matched != expected) {
-        return work_miss(at, "rows loaded", expected, outcome.matched, err);
+    if (outcome.matched != rows->sent) {
+        return work_miss(rows->at, "rows loaded", rows->sent, outcome.matched, err);
     }
-    return outcome.warnings ? work_miss(at, "warnings", 0, outcome.warnings, err) : 0;
+    return outcome.warnings ? work_miss(rows->at, "warnings", 0, outcome.warnings, err)
+                            : 0;
 }
 
 /* ---- Entities -------------------------------------------------------------------- */
@@ -295,9 +321,12 @@ static bool number_tuple(struct fast *fast, const struct work *at, uint32_t item
     return !fast->row.failed;
 }
 
-static bool append_delta(struct fast *fast, const struct work *at, uint32_t item)
+static bool append_delta(struct rows *rows, size_t entity)
 {
+    const struct work *at = rows->at;
+    struct fast *fast = rows->fast;
     struct buf *out = &fast->data;
+    uint32_t item = (uint32_t)entity;
     uint32_t tuple;
     if (!number_tuple(fast, at, item, &tuple)) {
         return false;
@@ -319,45 +348,46 @@ static bool append_delta(struct fast *fast, const struct work *at, uint32_t item
         }
     }
     tsv_end(out);
+    rows->sent++;
     return true;
 }
 
 static int send_deltas(struct fast *fast, const struct work *at, uint32_t first,
                        uint32_t count, struct err *err)
 {
-    struct db *db = at->context->db;
-    buf_clear(&fast->data);
+    struct rows rows = {fast, at, append_delta, .next = first,
+                        .end = (size_t)first + count};
     if (!tuples_clear(&fast->tuples, count)) {
         return work_no_memory(err);
     }
-    for (uint32_t i = first; i < first + count; i++) {
-        if (!append_delta(fast, at, i)) {
-            return work_no_memory(err);
+    int code = db_exec(at->context->db, buf_slice(&fast->tables.clear_deltas), NULL, err);
+    return code ? code : load(&rows, &fast->tables.load_deltas, err);
+}
+
+/* Number 0 is of those that have none. */
+static bool append_tuple(struct rows *rows, size_t number)
+{
+    struct buf *out = &rows->fast->data;
+    tsv_append_number(out, number);
+    for (size_t i = 0; i < rows->at->stream->entity.column_count && number == 0; i++) {
+        if (fast_in_tuple(rows->at->tables, i)) {
+            buf_append_text(out, "\t\\N");
         }
     }
-    int code = db_exec(db, buf_slice(&fast->tables.clear_deltas), NULL, err);
-    return code ? code : load(fast, at, &fast->tables.load_deltas, count, err);
+    if (number) {
+        buf_append_slice(out, tuples_row(&rows->fast->tuples, (uint32_t)number));
+    }
+    tsv_end(out);
+    rows->sent++;
+    return true;
 }
 
 static int send_tuples(struct fast *fast, const struct work *at, struct err *err)
 {
-    struct buf *out = &fast->data;
-    buf_clear(out);
-    tsv_append_number(out, 0); /* of those that have none */
-    for (size_t i = 0; i < at->stream->entity.column_count; i++) {
-        if (fast_in_tuple(at->tables, i)) {
-            buf_append_text(out, "\t\\N");
-        }
-    }
-    tsv_end(out);
-    for (uint32_t i = 1; i <= fast->tuples.count; i++) {
-        tsv_append_number(out, i);
-        buf_append_slice(out, tuples_row(&fast->tuples, i));
-        tsv_end(out);
-    }
+    struct rows rows = {fast, at, append_tuple, .next = 0,
+                        .end = (size_t)fast->tuples.count + 1};
     int code = db_exec(at->context->db, buf_slice(&fast->tables.clear_tuples), NULL, err);
-    return code ? code
-                : load(fast, at, &fast->tables.load_tuples, fast->tuples.count + 1, err);
+    return code ? code : load(&rows, &fast->tables.load_tuples, err);
 }
 
 static int merge_chunk(struct fast *fast, const struct work *at, uint32_t first,
@@ -393,40 +423,38 @@ static int merge(struct fast *fast, const struct work *at, struct err *err)
 
 /* ---- Events ---------------------------------------------------------------------- */
 
-static void append_event(struct fast *fast, const struct work *at, size_t index)
+static bool append_event(struct rows *rows, size_t index)
 {
+    const struct work *at = rows->at;
+    struct buf *out = &rows->fast->data;
     const struct fold_event *event = &at->fold->events[index];
-    tsv_append_number(&fast->data, at->rows[event->entity].id);
+    if (at->found[index]) {
+        return true;
+    }
+    tsv_append_number(out, at->rows[event->entity].id);
     for (size_t i = 0; i < at->stream->event.column_count; i++) {
         if (!at->tables->event_missing[i]) {
             const struct stream_column *column = &at->stream->event.columns[i];
             struct value value = fold_event_value(column, &at->records[event->record]);
-            tsv_next(&fast->data);
-            tsv_append_value(&fast->data, column, &value, at->context->zone_offset_s);
+            tsv_next(out);
+            tsv_append_value(out, column, &value, at->context->zone_offset_s);
         }
     }
-    tsv_end(&fast->data);
+    tsv_end(out);
+    rows->sent++;
+    return true;
+}
+
+static bool has_new(const struct work *at)
+{
+    size_t count = at->fold->event_count;
+    return count && memchr(at->found, false, count);
 }
 
 static int load_new(struct fast *fast, const struct work *at, struct err *err)
 {
-    uint64_t count = 0;
-    int code = 0;
-    buf_clear(&fast->data);
-    for (size_t i = 0; i < at->fold->event_count && code == 0; i++) {
-        if (at->found[i]) {
-            continue;
-        }
-        append_event(fast, at, i);
-        count++;
-        if (fast->data.len >= LOAD_BYTES_MAX) {
-            code = load(fast, at, &fast->tables.load_events, count, err);
-            buf_clear(&fast->data);
-            count = 0;
-        }
-    }
-    return code || count == 0 ? code
-                              : load(fast, at, &fast->tables.load_events, count, err);
+    struct rows rows = {fast, at, append_event, .next = 0, .end = at->fold->event_count};
+    return has_new(at) ? load(&rows, &fast->tables.load_events, err) : 0;
 }
 
 /* A session must not go on without checks: it is cut off where they don't come back. */

@@ -13,7 +13,7 @@ struct fast {
     struct fast_tables tables;
     struct entity_cache *cache; /* borrowed; of several streams and connections */
     struct tuples tuples;
-    struct buf data; /* what a LOAD sends */
+    struct buf data; /* rows that a LOAD is about to send */
     struct buf row;
     struct fast_learned *learned; /* what holds once the transaction has committed */
     size_t learned_count;

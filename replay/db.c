@@ -31,7 +31,7 @@ struct db {
     pthread_mutex_t socket_lock; /* against db_abort from another thread */
     int socket;                  /* -1: none */
     bool aborted;                /* as soon as there is a socket, it is shut */
-    const struct slice *infile; /* what a LOAD DATA LOCAL under way is to send, or NULL */
+    struct infile *infile; /* what a LOAD DATA LOCAL under way is to send, or NULL */
 };
 
 /* ---- Errors ------------------------------------------------------------------------ */
@@ -327,34 +327,36 @@ const struct db_server *db_server(const struct db *db)
 
 /* ---- LOAD DATA LOCAL ----------------------------------------------------------------
  *
- * A server may answer any statement by asking for a file. It gets the bytes of db_load
- * and nothing else; the client library's own handler, which opens files, is replaced. */
+ * A server may answer any statement by asking for a file. It gets what db_load_from was
+ * given and nothing else; the client library's own handler, which opens files, is
+ * replaced. */
 
 struct infile {
-    struct slice rest;
-    bool refused;
+    const struct db_source *source;
+    struct slice rest; /* of the piece in hand */
+    int failure;       /* the source's */
+    struct err why;
 };
 
 static int infile_init(void **out_infile, const char *file, void *context)
 {
     (void)file;
     struct db *db = context;
-    struct infile *infile = calloc(1, sizeof *infile);
-    *out_infile = infile;
-    if (!infile) {
-        return 1;
-    }
-    infile->refused = db->infile == NULL;
-    if (db->infile) {
-        infile->rest = *db->infile;
-        db->infile = NULL; /* once a statement */
-    }
-    return infile->refused;
+    *out_infile = db->infile;
+    db->infile = NULL; /* once a statement */
+    return *out_infile == NULL;
 }
 
 static int infile_read(void *context, char *out_bytes, unsigned room)
 {
     struct infile *infile = context;
+    if (infile->rest.len == 0) {
+        const struct db_source *source = infile->source;
+        infile->failure = source->next(source->context, &infile->rest, &infile->why);
+    }
+    if (infile->failure) {
+        return -1;
+    }
     size_t len = infile->rest.len < room ? infile->rest.len : room;
     len = len < INT32_MAX ? len : INT32_MAX;
     if (len) {
@@ -366,23 +368,43 @@ static int infile_read(void *context, char *out_bytes, unsigned room)
 
 static void infile_end(void *infile)
 {
-    free(infile);
+    (void)infile; /* db_load_from's own */
 }
 
 static int infile_error(void *infile, char *out_text, unsigned room)
 {
     snprintf(out_text, room, "%s",
-             infile ? "the server asked for a file, and gets none" : "out of memory");
+             infile ? "the data could not be made"
+                    : "the server asked for a file, and gets none");
     return CLIENT_LOCAL_INFILE_REFUSED;
+}
+
+int db_load_from(struct db *db, struct slice sql, const struct db_source *source,
+                 struct db_outcome *out, struct err *err)
+{
+    struct infile infile = {.source = source};
+    db->infile = &infile;
+    int code = db_exec(db, sql, out, err);
+    db->infile = NULL;
+    return infile.failure
+               ? err_set(err, infile.failure, infile.why.sys, "%s", infile.why.message)
+               : code;
+}
+
+static int give_all(void *context, struct slice *out_piece, struct err *err)
+{
+    (void)err;
+    struct slice *data = context;
+    *out_piece = *data;
+    *data = (struct slice){0};
+    return 0;
 }
 
 int db_load(struct db *db, struct slice sql, struct slice data, struct db_outcome *out,
             struct err *err)
 {
-    db->infile = &data;
-    int code = db_exec(db, sql, out, err);
-    db->infile = NULL;
-    return code;
+    struct db_source source = {give_all, &data};
+    return db_load_from(db, sql, &source, out, err);
 }
 
 /* ---- Connecting -------------------------------------------------------------------- */

@@ -103,10 +103,22 @@ int db_exec(struct db *db, struct slice sql, struct db_outcome *out, struct err 
 int db_execf(struct db *db, struct db_outcome *out, struct err *err, const char *format,
              ...) __attribute__((format(printf, 4, 5)));
 
-/* LOAD DATA LOCAL INFILE of `data` in memory; any file name in the statement stands for
- * it. Outside of this call the client refuses whatever file a server asks for. LOCAL
- * means IGNORE: rows that fail become warnings, so out->warnings and out->matched (rows
- * inserted) must be looked at. After an error some rows may be there: roll back. */
+/* Data in pieces. `next` gives the next one, valid until it is called again, and an empty
+ * one at the end; its failure is the load's. */
+struct db_source {
+    int (*next)(void *context, struct slice *out_piece, struct err *err);
+    void *context;
+};
+
+/* LOAD DATA LOCAL INFILE of what the source gives; any file name in the statement stands
+ * for it. The server works on the first pieces while the next are made. Outside of this
+ * call the client refuses whatever file a server asks for. LOCAL means IGNORE: rows that
+ * fail become warnings, so out->warnings and out->matched (rows inserted) must be looked
+ * at. After an error, the source's too, some rows may be there: roll back. */
+int db_load_from(struct db *db, struct slice sql, const struct db_source *source,
+                 struct db_outcome *out, struct err *err);
+
+/* As db_load_from, of `data` in memory. */
 int db_load(struct db *db, struct slice sql, struct slice data, struct db_outcome *out,
             struct err *err);
 

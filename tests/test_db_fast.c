@@ -1,4 +1,5 @@
 /* The fast path against the checked one: the same records, the same rows. */
+#include "replay/db.h"
 #include "tests/sample.h"
 #include "tests/sink_kit.h"
 
@@ -596,4 +597,68 @@ Test(fast, not_where_the_newest_event_is_hard_to_find, .init = open_botnet,
     both("ALTER TABLE botnet_communications_mozi ADD UNIQUE KEY a_odd "
          "(communication_time, ip), DROP INDEX uk_ip_communication_time");
     expect_checked_only("does not begin with");
+}
+
+/* ---- Data in pieces ---------------------------------------------------------------- */
+
+struct pieces {
+    size_t given;
+    size_t fails_after;
+};
+
+/* Each but the first and last of many more bytes than the client sends at once. */
+static int give_piece(void *context, struct slice *out_piece, struct err *err)
+{
+    enum { PIECES = 9, ROWS = 4000, ROW_LEN = 6 };
+    static char text[ROWS * ROW_LEN + 1];
+    struct pieces *pieces = context;
+    if (pieces->given == pieces->fails_after) {
+        return err_set(err, ERR_NOMEM, 0, "no memory for piece %zu", pieces->given);
+    }
+    size_t rows = pieces->given % (PIECES - 1) ? ROWS : 1;
+    for (size_t i = 0; i < rows; i++) {
+        (void)snprintf(text + i * ROW_LEN, ROW_LEN + 1, "%05zu\n",
+                       pieces->given * ROWS + i);
+    }
+    *out_piece = slice_of(text, pieces->given == PIECES ? 0 : rows * ROW_LEN);
+    pieces->given++;
+    return 0;
+}
+
+static int load_pieces(struct db *db, size_t fails_after, struct db_outcome *out,
+                       struct err *err)
+{
+    struct pieces pieces = {.fails_after = fails_after};
+    struct db_source source = {give_piece, &pieces};
+    return db_load_from(
+        db, SLICE_LITERAL("LOAD DATA LOCAL INFILE 'x' INTO TABLE loaded (number)"),
+        &source, out, err);
+}
+
+Test(fast, data_in_pieces_is_all_there_or_rolled_back, .init = open_botnet,
+     .fini = close_both)
+{
+    struct db *db = NULL;
+    struct db_outcome outcome = {0};
+    struct err err = {0};
+    fast.db.name = fast.database;
+    cr_assert_eq(db_connect(&fast.db, fast.hosts, &db, &err), 0, "%s", err.message);
+    cr_assert_eq(db_exec(db,
+                         SLICE_LITERAL("CREATE TABLE loaded (number INT) ENGINE=InnoDB"),
+                         NULL, &err),
+                 0, "%s", err.message);
+    cr_assert_eq(db_begin(db, &err), 0);
+    cr_assert_eq(load_pieces(db, 5, &outcome, &err), ERR_NOMEM);
+    cr_assert_str_eq(err.message, "no memory for piece 5");
+    cr_assert(db_alive(db));
+    db_rollback(db);
+    cr_assert(db_alive(db));
+    cr_assert_eq(load_pieces(db, SIZE_MAX, &outcome, &err), 0, "%s", err.message);
+    cr_assert_eq(outcome.matched, 1 + 7 * 4000 + 1);
+    cr_assert_eq(outcome.warnings, 0);
+    db_close(db);
+    char sql[200];
+    (void)snprintf(sql, sizeof sql, "SELECT COUNT(DISTINCT number) FROM `%s`.loaded",
+                   fast.database);
+    sink_kit_number(&fast, sql, 1 + 7 * 4000 + 1);
 }
