@@ -73,10 +73,10 @@ int cli_fail_err(const struct err *err)
 
 /* ---- Help ------------------------------------------------------------------------ */
 
-static void print_options(uint32_t allowed)
+static void print_options(uint64_t allowed)
 {
     for (unsigned i = 0; i < OPTION_COUNT; i++) {
-        if (allowed & (1u << i)) {
+        if (allowed >> i & 1) {
             char form[64];
             snprintf(form, sizeof form, "--%s%s%s", options[i].name,
                      options[i].argument[0] ? " " : "", options[i].argument);
@@ -200,9 +200,9 @@ static int fail_command(const struct cli *cli)
 static int check_fit(const struct cli *cli)
 {
     const struct command *command = cli->command;
-    uint32_t allowed = command->options | WITH(CONFIG) | WITH(HELP) | WITH(VERSION);
+    uint64_t allowed = command->options | WITH(CONFIG) | WITH(HELP) | WITH(VERSION);
     for (unsigned i = 0; i < OPTION_COUNT; i++) {
-        if (cli->text[i] && !(allowed & (1u << i))) {
+        if (cli->text[i] && !(allowed >> i & 1)) {
             return cli_fail(EXIT_USAGE,
                             "--%s does not go with %s; see `holdfast %s --help`",
                             options[i].name, command->name, command->name);

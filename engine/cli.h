@@ -31,6 +31,11 @@ enum {
     X(LANE, "lane", "N", "only this lane of the stream")                                 \
     X(REASON, "reason", "WORD", "only dead letters of this reason")                      \
     X(FROM, "from", "SEQ", "begin at this entry")                                        \
+    X(TO, "to", "SEQ", "end with this entry")                                            \
+    X(SINCE, "since", "TIME", "only dead letters made at or after this time")            \
+    X(UNTIL, "until", "TIME", "only dead letters made at or before this time")           \
+    X(EXECUTE, "execute", "", "do it; without it only the plan is shown")                \
+    X(ACCEPT_GAP, "accept-gap", "", "pass over entries that are gone for good")          \
     X(LIMIT, "limit", "N", "print at most so many; default 100")                         \
     X(USER, "user", "NAME", "the database user that rights are granted to")              \
     X(DATABASE_NAME, "database-name", "NAME", "the database; default: as configured")    \
@@ -51,7 +56,7 @@ enum cli_option {
         OPTION_COUNT
 };
 
-#define WITH(option) (1u << OPTION_##option)
+#define WITH(option) (UINT64_C(1) << OPTION_##option)
 
 struct command;
 
@@ -73,7 +78,7 @@ struct command {
     const char *arguments; /* "SEQ" */
     const char *summary;   /* one line */
     const char *help;      /* what it does, and examples */
-    uint32_t options;      /* WITH(...) besides config, help */
+    uint64_t options;      /* WITH(...) besides config, help */
     int args_min;
     int args_max;
     int (*run)(const struct cli *cli);
@@ -121,6 +126,8 @@ int cli_journal_verify(const struct cli *cli);
 int cli_deadletter_ls(const struct cli *cli);
 int cli_deadletter_show(const struct cli *cli);
 int cli_deadletter_accept(const struct cli *cli);
+int cli_deadletter_purge(const struct cli *cli);
+int cli_replay(const struct cli *cli);
 int cli_schema(const struct cli *cli);
 int cli_audit(const struct cli *cli);
 

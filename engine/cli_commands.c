@@ -101,6 +101,31 @@ const struct command cli_commands[] = {
         .options = WITH(STREAM) | WITH(LANE), .run = cli_deadletter_accept,
     },
     {
+        .name = "deadletter purge", .arguments = "[SEQ/INDEX]",
+        .summary = "give dead letters up: their bytes go, a tombstone stays",
+        .help = "Shows what would go; --execute does it, in the running engine or, where\n"
+                "none runs, in the journal itself. The records are counted as given up.\n"
+                "\n"
+                "  holdfast deadletter purge --stream mozi --reason too_long\n"
+                "  holdfast deadletter purge 1042/7 --execute\n",
+        .options = WITH(STREAM) | WITH(REASON) | WITH(FROM) | WITH(TO) | WITH(SINCE) |
+                   WITH(UNTIL) | WITH(EXECUTE) | WITH(JSON),
+        .args_max = 1, .run = cli_deadletter_purge,
+    },
+    {
+        .name = "replay", .arguments = "",
+        .summary = "go on where entries are gone for good",
+        .help = "A lane stops where the database lacks entries that the journal no longer\n"
+                "retains, or that were lost to damage. --accept-gap names exactly which;\n"
+                "with --execute the lane passes over just these, and their records are\n"
+                "counted as given up. Needs a running engine.\n"
+                "\n"
+                "  holdfast replay --accept-gap --stream mozi --lane 0\n",
+        .options = WITH(ACCEPT_GAP) | WITH(STREAM) | WITH(LANE) | WITH(EXECUTE) |
+                   WITH(JSON),
+        .run = cli_replay,
+    },
+    {
         .name = "schema", .arguments = "",
         .summary = "print the tables' DDL and the least rights",
         .help = "  holdfast schema --stream mozi\n"

@@ -2,7 +2,7 @@
 #include "engine/cli.h"
 #include "engine/cli_letters.h"
 #include "engine/cli_text.h"
-#include "engine/units.h"
+#include "engine/letters.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -151,7 +151,7 @@ int cli_deadletter_ls(const struct cli *cli)
 /* ---- deadletter show ------------------------------------------------------------- */
 
 struct search {
-    uint64_t index;
+    uint32_t index;
     struct json_writer *json;
     bool found;
 };
@@ -167,14 +167,6 @@ static bool take_letter(const struct journal_dead_entry *dead, void *context)
     return false;
 }
 
-/* "1042/7" */
-static bool parse_place(const char *text, uint64_t *out_seq, uint64_t *out_index)
-{
-    const char *slash = strchr(text, '/');
-    return slash && units_parse_count(slice_of(text, (size_t)(slash - text)), out_seq) &&
-           units_parse_count(slice_text(slash + 1), out_index);
-}
-
 int cli_deadletter_show(const struct cli *cli)
 {
     struct config *config = NULL;
@@ -182,7 +174,7 @@ int cli_deadletter_show(const struct cli *cli)
     struct search search = {0};
     struct err err = {0};
     uint64_t seq;
-    if (!parse_place(cli->args[0], &seq, &search.index)) {
+    if (!letters_parse_place(cli->args[0], &seq, &search.index)) {
         return cli_fail(EXIT_USAGE, "'%s' is no dead letter's place, such as 1042/7",
                         cli->args[0]);
     }

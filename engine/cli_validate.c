@@ -60,8 +60,7 @@ static int check_lanes(const struct config *config, const struct journal_lane *l
                 "has %llu records to apply (journal %s); configure it again until they "
                 "are applied",
                 config->path, lane->stream, lane->lane,
-                (unsigned long long)journal_lane_pending(lane),
-                config->journal.path);
+                (unsigned long long)journal_lane_pending(lane), config->journal.path);
         }
     }
     return exit_code;

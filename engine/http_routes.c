@@ -1,5 +1,6 @@
 /* engine/http_routes.c: the table of requests, and the small ones. */
 #include "engine/batches.h"
+#include "engine/http_control.h"
 #include "engine/http_records.h"
 #include "engine/json.h"
 #include "engine/page.h"
@@ -172,45 +173,6 @@ static enum MHD_Result get_batch(struct request *request)
     return queued;
 }
 
-/* ---- Control
- * ----------------------------------------------------------------------------- */
-
-static enum MHD_Result set_paused(struct request *request, bool paused)
-{
-    struct err err = {0};
-    if (replay_pause(engine_replay(request->http->engine), paused, &err) != ERR_OK) {
-        return request_refuse(request, MHD_HTTP_SERVICE_UNAVAILABLE, &err);
-    }
-    return answer_ok(request);
-}
-
-static enum MHD_Result post_pause(struct request *request)
-{
-    return set_paused(request, true);
-}
-
-static enum MHD_Result post_resume(struct request *request)
-{
-    return set_paused(request, false);
-}
-
-static enum MHD_Result post_accept(struct request *request)
-{
-    struct err err = {0};
-    const char *stream = request_argument(request, "stream");
-    const char *lane = request_argument(request, "lane");
-    uint64_t number = 0;
-    if (!stream || (lane && !parse_number(slice_text(lane), UINT32_MAX, &number))) {
-        err_set(&err, ERR_INVALID, 0, "name the lane as ?stream=NAME&lane=NUMBER");
-        return request_refuse(request, MHD_HTTP_BAD_REQUEST, &err);
-    }
-    if (replay_accept_dead(engine_replay(request->http->engine), stream, (uint32_t)number,
-                           &err) != ERR_OK) {
-        return request_refuse(request, MHD_HTTP_NOT_FOUND, &err);
-    }
-    return answer_ok(request);
-}
-
 /* ---- The table
  * --------------------------------------------------------------------------- */
 
@@ -224,9 +186,13 @@ static const struct route routes[] = {
     {"GET", "/readyz", NULL, ACCESS_OPEN, get_ready},
     {"GET", "/version", NULL, ACCESS_OPEN, get_version},
     {"GET", "/", "", ACCESS_TOKEN, get_page},
-    {"POST", "/control/pause", NULL, ACCESS_CONTROL, post_pause},
-    {"POST", "/control/resume", NULL, ACCESS_CONTROL, post_resume},
-    {"POST", "/control/deadletter/accept", NULL, ACCESS_CONTROL, post_accept},
+    {"POST", "/control/pause", NULL, ACCESS_CONTROL, http_control_pause},
+    {"POST", "/control/resume", NULL, ACCESS_CONTROL, http_control_resume},
+    {"POST", "/control/deadletter/accept", NULL, ACCESS_CONTROL,
+     http_control_accept_dead},
+    {"POST", "/control/deadletter/purge", NULL, ACCESS_CONTROL, http_control_purge},
+    {"GET", "/control/gap", NULL, ACCESS_CONTROL, http_control_gap},
+    {"POST", "/control/gap/accept", NULL, ACCESS_CONTROL, http_control_accept_gap},
 };
 
 static bool matches(const struct route *route, struct slice path, struct slice *out_tail)

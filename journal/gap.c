@@ -6,7 +6,7 @@
 #include "journal/reading.h"
 
 struct hole {
-    struct journal_gap gap;
+    struct journal_gap *gap;
     bool found; /* an entry is known to be gone */
 };
 
@@ -14,17 +14,18 @@ static void widen(struct hole *hole, uint64_t first, const struct journal_positi
                   struct journal_counts counts)
 {
     if (!hole->found) {
-        hole->gap.first_seq = first;
+        hole->gap->first_seq = first;
     }
     hole->found = true;
-    hole->gap.to = *to;
-    hole->gap.to_counts = counts;
+    hole->gap->to = *to;
+    hole->gap->to_counts = counts;
 }
 
 /* Walks to the lane's first entry behind `after` that is there in full, or to its end. */
-static int walk(struct journal *journal, const struct journal_lane *lane, uint64_t after,
+static int walk(struct journal *journal, const struct journal_lane *lane,
                 struct hole *hole, struct err *err)
 {
+    uint64_t after = hole->gap->after_seq;
     struct scan scan = scan_from(journal, after + 1);
     struct scanned entry;
     int rc;
@@ -86,31 +87,28 @@ static bool count_letter(const struct journal_dead_entry *dead, void *context)
 }
 
 int journal_gap_find(struct journal *journal, const char *stream, uint32_t lane,
-                     uint64_t after_seq, const struct journal_counts *after_counts,
-                     struct journal_gap *out_gap, struct err *err)
+                     struct journal_gap *gap, struct err *err)
 {
     struct journal_lane known;
-    struct hole hole = {0};
+    struct hole hole = {.gap = gap};
+    struct letters letters = {.lane = &known};
     int rc = journal_lane_get(journal, stream, lane, &known, err);
-    rc = rc ? rc : walk(journal, &known, after_seq, &hole, err);
-    if (!rc && !hole.found && known.last_seq > after_seq && !known.oldest_seq) {
+    rc = rc ? rc : walk(journal, &known, &hole, err);
+    if (!rc && !hole.found && known.last_seq > gap->after_seq && !known.oldest_seq) {
         rc = take_end(journal, &known, &hole, err);
     }
     if (!rc && !hole.found) {
         rc = err_set(err, ERR_NOT_FOUND, 0,
                      "stream %s lane %u lacks nothing behind entry %llu", stream, lane,
-                     (unsigned long long)after_seq);
+                     (unsigned long long)gap->after_seq);
     }
-    struct letters letters = {.lane = &known};
     rc = rc ? rc
-            : journal_dead_letters_visit(journal, after_seq + 1, hole.gap.to.seq,
+            : journal_dead_letters_visit(journal, gap->after_seq + 1, gap->to.seq,
                                          count_letter, &letters, err);
-    if (rc) {
-        return rc;
+    if (!rc) {
+        gap->dead_letters = letters.count;
+        gap->records = gap->to_counts.running - gap->after_counts.running +
+                       gap->to_counts.retried - gap->after_counts.retried;
     }
-    hole.gap.dead_letters = letters.count;
-    hole.gap.records = hole.gap.to_counts.running - after_counts->running +
-                       hole.gap.to_counts.retried - after_counts->retried;
-    *out_gap = hole.gap;
-    return ERR_OK;
+    return rc;
 }

@@ -339,22 +339,26 @@ int journal_dead_letters_purge(struct journal *journal,
                                const struct journal_dead_place *places, size_t count,
                                size_t *out_purged, struct err *err);
 
-/* What a lane can't read behind `after`: entries that are no longer retained in full, or
- * were lost to damage, up to the next one that is there. */
+/* What a lane can't read behind a position: entries that are no longer retained in full,
+ * or were lost to damage, up to the next one that is there. */
 struct journal_gap {
+    /* in: where the lane stands, and what it had counted there, as the ledger says, since
+     * that entry may be gone too */
+    uint64_t after_seq;
+    struct journal_counts after_counts;
+
+    /* out */
     uint64_t first_seq;         /* first entry of the lane that is known to be gone */
     struct journal_position to; /* the last one before what is there */
     struct journal_counts to_counts;
-    uint64_t records;      /* that the lane counted between `after` and `to`, */
+    uint64_t records;      /* that the lane counted between the two, */
     uint64_t dead_letters; /* and of these the dead letters, which are kept */
 };
 
-/* `after_counts`: what the lane had counted at `after_seq`, as the ledger says, since
- * that entry may be gone too. ERR_NOT_FOUND: the entry behind it can be read, or there is
- * none. ERR_BUSY: the lane moved meanwhile. */
+/* ERR_NOT_FOUND: the entry behind it can be read, or there is none. ERR_BUSY: the lane
+ * moved meanwhile. ERR_CORRUPT, ERR_IO, ERR_NOMEM. */
 int journal_gap_find(struct journal *journal, const char *stream, uint32_t lane,
-                     uint64_t after_seq, const struct journal_counts *after_counts,
-                     struct journal_gap *out_gap, struct err *err);
+                     struct journal_gap *gap, struct err *err);
 
 /* ---- Operation ------------------------------------------------------------------ */
 

@@ -23,9 +23,13 @@ static void write_value(const struct ledger_row *row, const struct journal_posit
 int gap_find(struct journal *journal, const struct ledger_lane *lane,
              const struct ledger_row *row, struct journal_gap *out_gap, struct err *err)
 {
-    struct journal_counts counts = {row->records, row->retried};
-    return journal_gap_find(journal, lane->stream, lane->lane, row->position.seq, &counts,
-                            out_gap, err);
+    struct journal_gap gap = {.after_seq = row->position.seq,
+                              .after_counts = {row->records, row->retried}};
+    int code = journal_gap_find(journal, lane->stream, lane->lane, &gap, err);
+    if (code == ERR_OK) {
+        *out_gap = gap;
+    }
+    return code;
 }
 
 int gap_accept(struct journal *journal, const struct ledger_lane *lane,

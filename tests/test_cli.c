@@ -64,10 +64,22 @@ static void expect(const struct bench *bench, const char *words, int exit_code,
 }
 
 static const char *const commands[] = {
-    "serve",          "validate",      "ingest",          "status",
-    "pause",          "resume",        "journal ls",      "journal show",
-    "journal verify", "deadletter ls", "deadletter show", "deadletter accept",
-    "schema",         "audit",
+    "serve",
+    "validate",
+    "ingest",
+    "status",
+    "pause",
+    "resume",
+    "journal ls",
+    "journal show",
+    "journal verify",
+    "deadletter ls",
+    "deadletter show",
+    "deadletter accept",
+    "deadletter purge",
+    "replay",
+    "schema",
+    "audit",
 };
 
 Test(cli, each_command_has_help)
@@ -246,6 +258,44 @@ Test(cli, dead_letters_are_kept_listed_and_strict_tells)
     world_remove_dir(bench.dir);
 }
 
+Test(cli, dead_letters_are_purged_where_that_is_said)
+{
+    struct bench bench;
+    char *out = NULL;
+    setup(&bench);
+    static const char input[] =
+        "{\"ip\":\"10.0.0.777\",\"timestamp\":\"2026-01-08 01:04:26\"}\n"
+        "{\"ip\":\"10.0.0.888\",\"timestamp\":\"2026-01-08 01:04:26\"}\n"
+        "{\"ip\":\"10.0.0.1\",\"timestamp\":\"yesterday\"}\n";
+    cr_assert_eq(run(&bench, "ingest --stream mozi - @", input, &out), 0);
+    free(out);
+    expect(&bench, "deadletter purge --reason ip @", 0, "kept: 2");
+    expect(&bench, "deadletter purge --since 2999-01-01T00:00:00Z @", 0, "kept: 0");
+    expect(&bench, "deadletter purge --since yesterday @", 64, NULL);
+    expect(&bench, "deadletter purge 1-0 @", 64, NULL);
+    expect(&bench, "deadletter show 1/0 @", 0, "state: kept");
+    expect(&bench, "deadletter purge 1/0 --execute --json @", 0, "{\"purged\":1}");
+    expect(&bench, "deadletter show 1/0 @", 0, "state: purged");
+    expect(&bench, "deadletter show 1/1 @", 0, "10.0.0.888");
+    expect(&bench, "deadletter purge --reason ip --stream mozi --execute @", 0,
+           "purged: 1");
+    expect(&bench, "deadletter purge --reason ip --execute @", 0, "purged: 0");
+    expect(&bench, "status @", 0, "given_up: 2");
+    expect(&bench, "journal verify @", 0, NULL);
+    world_remove_dir(bench.dir);
+}
+
+Test(cli, a_gap_is_accepted_by_the_engine_alone)
+{
+    struct bench bench;
+    setup(&bench);
+    expect(&bench, "replay --stream mozi @", 64, NULL);
+    expect(&bench, "replay --accept-gap @", 64, NULL);
+    expect(&bench, "replay --accept-gap --stream none @", 64, NULL);
+    expect(&bench, "replay --accept-gap --stream mozi @", 1, NULL);
+    world_remove_dir(bench.dir);
+}
+
 Test(cli, a_removed_stream_with_a_backlog_is_refused)
 {
     struct bench bench;
@@ -318,6 +368,10 @@ Test(cli, serve_takes_records_and_stops_on_term)
     expect(&bench, "serve @", 75, NULL); /* one process writes */
     expect(&bench, "pause @", 0, "paused");
     expect(&bench, "status @", 0, "paused: true");
+    cr_assert_eq(run(&bench, "ingest --stream mozi - @", "{\"ip\":\"x\"}\n", &out), 0);
+    free(out);
+    expect(&bench, "deadletter purge --stream mozi --execute @", 0, "purged: 1");
+    expect(&bench, "replay --accept-gap --stream mozi @", 1, "lacks nothing");
     kill(pid, SIGTERM);
     cr_assert_eq(world_wait(pid, TIMEOUT_MS), 0);
     cr_assert_eq(run(&bench, "ingest --stream mozi - @", records, &out), 0);

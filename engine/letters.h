@@ -1,0 +1,50 @@
+/* engine/letters.h: choosing dead letters, and doing something with all that are chosen.
+ * For the running engine (over its control socket) and for the command line alike.
+ * Threads: any; each call is on its own.
+ */
+#ifndef HOLDFAST_ENGINE_LETTERS_H
+#define HOLDFAST_ENGINE_LETTERS_H
+
+#include "journal/journal.h"
+
+struct letters_filter {
+    const char *stream; /* NULL: any; so are the next ones */
+    const char *reason;
+    uint64_t from_seq; /* entries; 0 and UINT64_MAX: all */
+    uint64_t to_seq;
+    int64_t since_us; /* when the letter was made; INT64_MIN, INT64_MAX: whenever */
+    int64_t until_us;
+    bool one; /* only the letter `index` of from_seq, which is to_seq then */
+    uint32_t index;
+};
+
+/* One that takes every letter. */
+void letters_filter_all(struct letters_filter *filter);
+bool letters_match(const struct letters_filter *filter,
+                   const struct journal_dead_entry *letter);
+
+/* What a letter's place is called: "1042/7". False: not so. */
+bool letters_parse_place(const char *text, uint64_t *out_seq, uint32_t *out_index);
+
+enum { LETTERS_REASONS_MAX = 32, LETTERS_SAMPLES = 10 };
+
+/* What would be chosen: letters that are kept, and copies of conflicts. */
+struct letters_plan {
+    uint64_t kept;
+    uint64_t conflicts;
+    struct letters_reason {
+        char reason[64];
+        uint64_t count;
+    } reasons[LETTERS_REASONS_MAX]; /* by first appearance; further ones in the last */
+    size_t reason_count;
+    struct journal_dead_place samples[LETTERS_SAMPLES];
+    size_t sample_count;
+};
+int letters_plan(struct journal *journal, const struct letters_filter *filter,
+                 struct letters_plan *out_plan, struct err *err);
+
+/* Purges what is chosen, in bounded commits; what was purged before an error stays so. */
+int letters_purge(struct journal *journal, const struct letters_filter *filter,
+                  uint64_t *out_purged, struct err *err);
+
+#endif
