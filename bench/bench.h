@@ -16,7 +16,10 @@ struct bench {
     const char *socket;    /* of the private database server, user root without password;
                             * NULL: parts that need one say so and fail */
     pid_t server;          /* its process, for its CPU time and to stop it; 0: none */
-    const char *config;    /* tune: the user's own configuration; NULL: none */
+    const char *binlog_socket; /* of a second server that differs from the first in that
+                                * it writes a binary log; NULL: none, and apply says so */
+    pid_t binlog_server;
+    const char *config; /* tune: the user's own configuration; NULL: none */
     uint64_t seed;
     uint32_t repetitions; /* interleaved pairs of a figure */
     bool quick;

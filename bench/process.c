@@ -275,6 +275,29 @@ int process_stop(struct process *process, struct err *err)
     return child.exit_code ? ended(process, &child, err) : ERR_OK;
 }
 
+/* ---- A stopped engine ------------------------------------------------------------ */
+
+enum { COMMAND_TIMEOUT_S = 600 };
+
+int process_verify(const struct process *process, struct err *err)
+{
+    char log[PROCESS_PATH_MAX + 8];
+    (void)snprintf(log, sizeof log, "%s/verify", process->directory);
+    const char *argv[] = {
+        process->bench->engine, "journal", "verify", "--quiet", "--config",
+        process->config,        NULL};
+    return child_run(argv, log, COMMAND_TIMEOUT_S, err);
+}
+
+int process_audit(const struct process *process, struct err *err)
+{
+    char log[PROCESS_PATH_MAX + 8];
+    (void)snprintf(log, sizeof log, "%s/audit", process->directory);
+    const char *argv[] = {process->bench->engine, "audit", "--config", process->config,
+                          NULL};
+    return child_run(argv, log, COMMAND_TIMEOUT_S, err);
+}
+
 /* ---- A running engine ------------------------------------------------------------ */
 
 static int control(struct process *process, const char *path, struct err *err)

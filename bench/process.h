@@ -1,5 +1,5 @@
-/* bench/process.h: the engine under measurement, as its users run it: a process of its own
- * with a configuration file, a journal and a loopback port.
+/* bench/process.h: the engine under measurement, as its users run it: a process of its
+ * own with a configuration file, a journal and a loopback port.
  *
  * Errors: ERR_IO with the log's last lines in the message; ERR_TIMEOUT; ERR_NOMEM.
  * Threads: one at a time.
@@ -53,6 +53,11 @@ int process_status(struct process *process, struct process_status *out_status,
 
 /* Waits until nothing is pending. */
 int process_wait_applied(struct process *process, int timeout_s, struct err *err);
+
+/* `holdfast journal verify` and `holdfast audit`, of an engine that doesn't run: ERR_IO
+ * where they find something, with what they say. */
+int process_verify(const struct process *process, struct err *err);
+int process_audit(const struct process *process, struct err *err);
 
 /* User and system time so far, of any process: the engine's, the database's. 0: gone. */
 double process_cpu_s(pid_t pid);

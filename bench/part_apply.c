@@ -1,0 +1,321 @@
+/* A backlog is taken in while the lanes stand still; the time is from their release until
+ * the engine says that nothing is pending, with both tables, the ledger and the done
+ * marks written. Beside it the server loads as many ready events. Each setting has an
+ * engine and a journal of its own over the same tables, which grow alike for both sides.
+ */
+#include "bench/bench.h"
+#include "bench/database.h"
+#include "bench/expected.h"
+#include "bench/process.h"
+
+#include "base/clock.h"
+#include "engine/client.h"
+#include "engine/config.h"
+
+#include <stdlib.h>
+
+enum {
+    LIMIT_ROWS = 50000, /* a transaction */
+    POST_TIMEOUT_S = 60,
+    APPLY_TIMEOUT_S = 300,
+    BODY_RECORDS_MAX = 100000,
+};
+
+static const char stream_name[] = "mozi";
+static const char database_name[] = "bench_apply";
+
+struct setting {
+    uint32_t lanes;
+    uint32_t rows; /* of a transaction */
+};
+
+/* The first are what --quick measures. */
+static const struct setting settings[] = {
+    {1, 10000}, {1, 50000}, {2, 10000}, {1, 500},   {1, 2000},
+    {2, 2000},  {2, 50000}, {4, 10000}, {4, 50000},
+};
+enum { SETTINGS_QUICK = 3, RECORDS_QUICK = 100000, RECORDS = 200000 };
+
+struct apply {
+    const struct bench *bench;
+    const char *variant; /* "" or "binlog." */
+    uint32_t records;    /* of a round */
+    struct workload_config workload;
+    struct workload *sent; /* the same records twice: for the engine, and for the limit */
+    struct workload *limit;
+    struct expected *expected;
+    struct db *db;
+    struct config *config;
+    const struct stream *stream;
+    struct process process;
+};
+
+struct outcome {
+    double took_s;
+    double server_cpu_s;
+    double engine_cpu_s; /* 0 for the limit */
+};
+
+/* ---- One round ------------------------------------------------------------------- */
+
+static int post(struct client *client, const struct buf *body, uint32_t records,
+                struct err *err)
+{
+    struct client_answer answer = {0};
+    struct client_call call = {.method = "POST",
+                               .path = "/v1/streams/mozi/records",
+                               .body = buf_slice(body),
+                               .timeout_s = POST_TIMEOUT_S};
+    char all[48];
+    (void)snprintf(all, sizeof all, "\"accepted\":%u,\"dead_lettered\":0,", records);
+    int code = client_request(client, &call, &answer, err);
+    if (code == ERR_OK && (answer.status != 200 || !strstr(answer.body.data, all))) {
+        code = err_set(err, ERR_IO, answer.status,
+                       "%u records: the engine answers %d %.300s", records, answer.status,
+                       answer.body.data);
+    }
+    buf_free(&answer.body);
+    return code;
+}
+
+/* A body is parted by lanes, so that each lane's entry is about one transaction. */
+static uint32_t body_records(const struct apply *apply, const struct setting *setting)
+{
+    uint64_t wanted = (uint64_t)setting->rows * setting->lanes;
+    uint32_t most = apply->records < BODY_RECORDS_MAX ? apply->records : BODY_RECORDS_MAX;
+    return wanted < most ? (uint32_t)wanted : most;
+}
+
+static int post_all(struct apply *apply, const struct setting *setting,
+                    struct client *client, struct buf *body, struct err *err)
+{
+    uint32_t of_body = body_records(apply, setting);
+    int code = ERR_OK;
+    for (uint32_t done = 0; done < apply->records && code == ERR_OK;) {
+        uint32_t left = apply->records - done;
+        uint32_t now = left < of_body ? left : of_body;
+        buf_clear(body);
+        for (uint32_t i = 0; i < now && code == ERR_OK; i++) {
+            struct workload_record record;
+            workload_next(apply->sent, &record);
+            workload_append_json(body, &record);
+            code = expected_add(apply->expected, &record, err);
+        }
+        if (body->failed) {
+            code = err_set(err, ERR_NOMEM, 0, "no memory for a body");
+        }
+        code = code ? code : post(client, body, now, err);
+        done += now;
+    }
+    return code;
+}
+
+static int take_in(struct apply *apply, const struct setting *setting, struct err *err)
+{
+    char url[64];
+    struct client *client = NULL;
+    struct buf body = {0};
+    (void)snprintf(url, sizeof url, "http://127.0.0.1:%u", apply->process.port);
+    int code = client_new_url(url, NULL, &client, err);
+    code = code ? code : post_all(apply, setting, client, &body, err);
+    client_free(client);
+    buf_free(&body);
+    return code;
+}
+
+static int run_engine(struct apply *apply, const struct setting *setting,
+                      struct outcome *out, struct err *err)
+{
+    struct process *process = &apply->process;
+    int code = process_pause(process, err);
+    code = code ? code : take_in(apply, setting, err);
+    double server_cpu_s = process_cpu_s(apply->bench->server);
+    double engine_cpu_s = process_cpu_s(process->pid);
+    int64_t begun_us = clock_steady_us(&clock_system);
+    code = code ? code : process_resume(process, err);
+    code = code ? code : process_wait_applied(process, APPLY_TIMEOUT_S, err);
+    if (code == ERR_OK) {
+        *out = (struct outcome){
+            .took_s = (double)(clock_steady_us(&clock_system) - begun_us) / 1e6,
+            .server_cpu_s = process_cpu_s(apply->bench->server) - server_cpu_s,
+            .engine_cpu_s = process_cpu_s(process->pid) - engine_cpu_s};
+    }
+    return code;
+}
+
+static int run_limit(struct apply *apply, struct outcome *out, struct err *err)
+{
+    int64_t took_us;
+    double server_cpu_s = process_cpu_s(apply->bench->server);
+    int code = database_load_limit(apply->db, apply->limit, apply->records, LIMIT_ROWS,
+                                   &took_us, err);
+    if (code == ERR_OK) {
+        *out = (struct outcome){.took_s = (double)took_us / 1e6,
+                                .server_cpu_s =
+                                    process_cpu_s(apply->bench->server) - server_cpu_s};
+    }
+    return code;
+}
+
+static int check(struct apply *apply, struct err *err)
+{
+    struct database_expected expected = expected_now(apply->expected);
+    bool exact = false;
+    int code = database_check(apply->db, apply->stream, &expected, &exact, err);
+    if (code == ERR_OK && !exact) {
+        apply->bench->report->exact = false;
+    }
+    return code;
+}
+
+/* Engine and limit take turns in who is first: what one leaves the server to write away
+ * falls to the other. */
+static int run_pair(struct apply *apply, const struct setting *setting, bool limit_first,
+                    struct outcome out[2], struct err *err)
+{
+    int code = ERR_OK;
+    for (int turn = 0; turn < 2 && code == ERR_OK; turn++) {
+        code = (turn == 0) == limit_first ? run_limit(apply, &out[1], err)
+                                          : run_engine(apply, setting, &out[0], err);
+    }
+    return code ? code : check(apply, err);
+}
+
+static void put(const struct apply *apply, const struct setting *setting,
+                const struct outcome pair[2])
+{
+    const double millions = apply->records / 1e6;
+    const struct {
+        const char *name;
+        double sample;
+    } said[] = {
+        {"records_per_s", apply->records / pair[0].took_s},
+        {"limit_rows_per_s", apply->records / pair[1].took_s},
+        {"ratio", pair[1].took_s / pair[0].took_s},
+        {"server_cpu_per_million_s", pair[0].server_cpu_s / millions},
+        {"engine_cpu_per_million_s", pair[0].engine_cpu_s / millions},
+        {"limit_server_cpu_per_million_s", pair[1].server_cpu_s / millions},
+    };
+    for (size_t i = 0; i < sizeof said / sizeof said[0]; i++) {
+        report_add(apply->bench->report, said[i].sample, "apply.lanes%u.%u.%s%s",
+                   setting->lanes, setting->rows, apply->variant, said[i].name);
+    }
+    fprintf(stderr, "apply %s%u lanes, %u rows: %.0f/s, limit %.0f/s, ratio %.3f\n",
+            apply->variant, setting->lanes, setting->rows, said[0].sample, said[1].sample,
+            said[2].sample);
+}
+
+/* ---- A setting ------------------------------------------------------------------- */
+
+static int prepare(struct apply *apply, const struct setting *setting, struct err *err)
+{
+    struct process_options options = {.name = "apply",
+                                      .database = database_name,
+                                      .stream = stream_name,
+                                      .lanes = setting->lanes,
+                                      .transaction_records = setting->rows};
+    int code = process_prepare(&apply->process, apply->bench, &options, err);
+    code = code ? code : config_load(apply->process.config, &apply->config, err);
+    if (code == ERR_OK) {
+        apply->stream = config_stream(apply->config, slice_text(stream_name));
+    }
+    return code;
+}
+
+/* The first round only fills the engine's memory of entities. */
+static int run_rounds(struct apply *apply, const struct setting *setting, struct err *err)
+{
+    struct outcome pair[2] = {0};
+    int64_t ready_us;
+    int code = process_start(&apply->process, &ready_us, err);
+    code = code ? code : run_engine(apply, setting, &pair[0], err);
+    code = code ? code : run_limit(apply, &pair[1], err);
+    for (uint32_t i = 0; i < apply->bench->repetitions && code == ERR_OK; i++) {
+        code = run_pair(apply, setting, i % 2 == 1, pair, err);
+        if (code == ERR_OK) {
+            put(apply, setting, pair);
+        }
+    }
+    if (code == ERR_OK) {
+        return process_stop(&apply->process, err);
+    }
+    process_kill(&apply->process);
+    return code;
+}
+
+static int run_setting(struct apply *apply, const struct setting *setting,
+                       struct err *err)
+{
+    int code = prepare(apply, setting, err);
+    code = code ? code : run_rounds(apply, setting, err);
+    config_free(apply->config);
+    apply->config = NULL;
+    apply->stream = NULL;
+    return code ? err_wrap(err, "%u lanes, %u rows", setting->lanes, setting->rows)
+                : ERR_OK;
+}
+
+static int seed(struct apply *apply, struct err *err)
+{
+    int code = prepare(apply, &settings[0], err);
+    code = code ? code
+                : database_seed(apply->db, apply->stream, apply->sent, &apply->workload,
+                                err);
+    config_free(apply->config);
+    apply->config = NULL;
+    apply->stream = NULL;
+    return code;
+}
+
+/* ---- The part -------------------------------------------------------------------- */
+
+static int open_apply(struct apply *apply, struct err *err)
+{
+    workload_config_defaults(&apply->workload);
+    apply->workload.seed = apply->bench->seed;
+    int code = workload_new(&apply->workload, &apply->sent, err);
+    code = code ? code : workload_new(&apply->workload, &apply->limit, err);
+    code = code ? code : expected_new(&apply->workload, &apply->expected, err);
+    code = code ? code : database_connect(apply->bench, database_name, &apply->db, err);
+    return code ? code : seed(apply, err);
+}
+
+static void close_apply(struct apply *apply)
+{
+    db_close(apply->db);
+    expected_free(apply->expected);
+    workload_free(apply->limit);
+    workload_free(apply->sent);
+}
+
+static int run_settings(const struct bench *bench, const char *variant, size_t count,
+                        struct err *err)
+{
+    struct apply apply = {.bench = bench,
+                          .variant = variant,
+                          .records = bench->quick ? RECORDS_QUICK : RECORDS};
+    int code = open_apply(&apply, err);
+    for (size_t i = 0; i < count && code == ERR_OK; i++) {
+        code = run_setting(&apply, &settings[i], err);
+    }
+    close_apply(&apply);
+    return code;
+}
+
+int bench_apply(struct bench *bench, struct err *err)
+{
+    size_t count = sizeof settings / sizeof settings[0];
+    int code = run_settings(bench, "", bench->quick ? SETTINGS_QUICK : count, err);
+    if (code != ERR_OK) {
+        return code;
+    }
+    if (!bench->binlog_socket) {
+        report_skip(bench->report, "apply with the binary log",
+                    bench->quick ? "left to the full run" : "no --binlog-socket");
+        return ERR_OK;
+    }
+    struct bench with_binlog = *bench;
+    with_binlog.socket = bench->binlog_socket;
+    with_binlog.server = bench->binlog_server;
+    return run_settings(&with_binlog, "binlog.", SETTINGS_QUICK, err);
+}
