@@ -37,17 +37,36 @@ size_t utf8_next(struct slice text)
     return len;
 }
 
+/* How many ASCII characters the text begins with; eight at a time, since this is on the
+ * path of every record. */
+static size_t ascii_length(struct slice text)
+{
+    size_t len = 0;
+    uint64_t eight;
+    for (; len + sizeof eight <= text.len; len += sizeof eight) {
+        memcpy(&eight, text.data + len, sizeof eight);
+        if (eight & 0x8080808080808080u) {
+            break;
+        }
+    }
+    while (len < text.len && (uint8_t)text.data[len] < 0x80) {
+        len++;
+    }
+    return len;
+}
+
 bool utf8_count(struct slice text, size_t *out_characters)
 {
     size_t count = 0;
     while (text.len) {
-        size_t len = utf8_next(text);
+        size_t ascii = ascii_length(text);
+        size_t len = ascii ? ascii : utf8_next(text);
         if (len == 0) {
             return false;
         }
         text.data += len;
         text.len -= len;
-        count++;
+        count += ascii ? ascii : 1;
     }
     *out_characters = count;
     return true;

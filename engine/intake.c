@@ -30,6 +30,14 @@ struct raw_field {
     struct raw_value value;
 };
 
+/* What the field at one place of a record was called, and which of its stream's it is:
+ * the next record's is most often the same. */
+struct known_name {
+    const struct stream *stream;
+    struct slice name; /* in the body */
+    int index;
+};
+
 /* One entry to be. */
 struct part {
     const struct stream *stream; /* NULL: INTAKE_UNROUTED */
@@ -58,6 +66,7 @@ struct intake_batch {
     bool too_many_fields;
     struct arena record_text; /* its strings that don't stand in the body as they are */
     struct value values[STREAM_FIELDS_MAX];
+    struct known_name known[STREAM_FIELDS_MAX]; /* by place in the record */
 
     struct arena text; /* of dead letters */
     int code; /* the first failure that ends the batch: ERR_NOMEM, ERR_TOO_LARGE */
@@ -210,13 +219,17 @@ static void on_begin(void *context)
     arena_clear(&batch->record_text);
 }
 
+static bool is_within(const struct intake_batch *batch, struct slice text)
+{
+    struct slice body = batch->source.body;
+    return text.data >= body.data && text.data + text.len <= body.data + body.len;
+}
+
 /* Text that stands in the body is borrowed; other text is copied. */
 static struct slice keep(struct intake_batch *batch, struct arena *arena,
                          struct slice text)
 {
-    struct slice body = batch->source.body;
-    bool within = text.data >= body.data && text.data + text.len <= body.data + body.len;
-    if (text.len == 0 || within) {
+    if (text.len == 0 || is_within(batch, text)) {
         return text;
     }
     struct slice copy = arena_copy(arena, text);
@@ -284,6 +297,25 @@ static const struct stream *find_stream(const struct intake_batch *batch,
     return NULL;
 }
 
+/* The stream's field of the name at this place of the record, or STREAM_NO_FIELD. */
+static int find_field(struct intake_batch *batch, const struct stream *stream,
+                      size_t place)
+{
+    struct slice name = batch->fields[place].name;
+    if (place >= STREAM_FIELDS_MAX) {
+        return stream_field_find(stream, name);
+    }
+    struct known_name *known = &batch->known[place];
+    if (known->stream == stream && slice_equal(known->name, name)) {
+        return known->index;
+    }
+    int index = stream_field_find(stream, name);
+    if (is_within(batch, name)) { /* else it is gone with its record */
+        *known = (struct known_name){stream, name, index};
+    }
+    return index;
+}
+
 static bool read_fields(struct intake_batch *batch, const struct stream *stream,
                         struct reject *out_reject)
 {
@@ -297,7 +329,7 @@ static bool read_fields(struct intake_batch *batch, const struct stream *stream,
         return false;
     }
     for (size_t i = 0; i < batch->field_count; i++) {
-        int index = stream_field_find(stream, batch->fields[i].name);
+        int index = find_field(batch, stream, i);
         if (index == STREAM_NO_FIELD) {
             continue;
         }

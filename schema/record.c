@@ -23,6 +23,7 @@
 #include "schema/internal.h"
 
 #include <assert.h>
+#include <endian.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -147,9 +148,8 @@ static size_t value_size(const struct stream_field *field, const struct value *v
 
 static uint8_t *put_fixed(uint8_t *at, uint64_t bits, size_t width)
 {
-    for (size_t i = 0; i < width; i++) {
-        at[i] = (uint8_t)(bits >> (8 * i));
-    }
+    bits = htole64(bits);
+    memcpy(at, &bits, width);
     return at + width;
 }
 

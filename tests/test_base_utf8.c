@@ -69,3 +69,24 @@ Test(base_utf8, counts_characters)
     cr_assert_eq(characters, 0);
     cr_assert_not(utf8_count(slice_text("good then \xff"), &characters));
 }
+
+/* ASCII is taken in runs: a character of another length, or no character, wherever it
+ * stands in one. */
+Test(base_utf8, between_ascii)
+{
+    static const char other[] = "\xe4\xb8\xad";
+    for (size_t before = 0; before < 20; before++) {
+        for (size_t after = 0; after < 20; after++) {
+            char text[48];
+            size_t characters;
+            size_t len = before + 3 + after;
+            memset(text, 'a', sizeof text);
+            memcpy(text + before, other, 3);
+            cr_assert(utf8_count(slice_of(text, len), &characters));
+            cr_assert_eq(characters, before + 1 + after);
+            cr_assert_not(utf8_count(slice_of(text, before + 2), &characters));
+            text[before + 2] = 'a';
+            cr_assert_not(utf8_count(slice_of(text, len), &characters));
+        }
+    }
+}

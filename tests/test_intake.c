@@ -302,6 +302,59 @@ Test(intake, text_that_does_not_stand_in_the_body)
     end(&f);
 }
 
+/* A field is looked up by what stood at its place in the record before. */
+Test(intake, fields_in_another_order)
+{
+    struct fixture f;
+    start(&f);
+    struct intake_batch *batch = send(
+        &f, f.streams[0],
+        "{\"city\":\"a\",\"ip\":\"1.2.3.4\",\"timestamp\":1}\n"
+        "{\"ip\":\"1.2.3.5\",\"city\":\"b\",\"timestamp\":2}\n"
+        "{\"c\\u0069ty\":\"c\",\"x\":\"1.2.3.9\",\"timestamp\":3,\"ip\":\"1.2.3.6\"}\n"
+        "{\"isp\\u0000\":\"no\",\"ip\":\"1.2.3.7\",\"ip\":\"1.2.3.7\",\"timestamp\":4}\n"
+        "{\"isp\":\"d\",\"x\":\"1.2.3.9\",\"timestamp\":5,\"ip\":\"1.2.3.8\"}\n");
+    expect_entry(
+        &f, 1, f.streams[0],
+        "{\"ip\":\"1.2.3.4\",\"city\":\"a\",\"timestamp\":\"1970-01-01T00:00:01Z\"}"
+        "{\"ip\":\"1.2.3.5\",\"city\":\"b\",\"timestamp\":\"1970-01-01T00:00:02Z\"}"
+        "{\"ip\":\"1.2.3.6\",\"city\":\"c\",\"timestamp\":\"1970-01-01T00:00:03Z\"}"
+        "{\"ip\":\"1.2.3.8\",\"isp\":\"d\",\"timestamp\":\"1970-01-01T00:00:05Z\"}");
+    const struct intake_result *result = intake_batch_result(batch);
+    cr_assert_eq(result->dead_lettered, 1);
+    cr_assert_str_eq(result->errors[0].reason, "duplicate_field");
+    intake_batch_free(batch);
+    end(&f);
+}
+
+/* What is no field of one stream is one of another's. */
+Test(intake, one_name_in_streams_of_different_fields)
+{
+    struct fixture f;
+    start(&f);
+    struct stream_spec spec = readings_spec();
+    struct stream *plant = stream_of(&spec);
+    const struct stream *streams[] = {f.streams[0], plant};
+    f.rules.streams = streams;
+    f.rules.stream_count = 2;
+    struct intake_batch *batch =
+        send(&f, NULL,
+             "{\"serial\":\"s1\",\"botnet_type\":\"mozi\",\"ip\":\"1.2.3.4\","
+             "\"timestamp\":1}\n"
+             "{\"serial\":\"s1\",\"botnet_type\":\"plant\",\"probe\":1,\"at\":1}\n"
+             "{\"serial\":\"s2\",\"botnet_type\":\"mozi\",\"ip\":\"1.2.3.4\","
+             "\"timestamp\":2}\n");
+    cr_assert_eq(intake_batch_result(batch)->dead_lettered, 0);
+    expect_entry(&f, 1, f.streams[0],
+                 "{\"ip\":\"1.2.3.4\",\"timestamp\":\"1970-01-01T00:00:01Z\"}"
+                 "{\"ip\":\"1.2.3.4\",\"timestamp\":\"1970-01-01T00:00:02Z\"}");
+    expect_entry(&f, 2, plant,
+                 "{\"serial\":\"s1\",\"at\":\"1970-01-01T00:00:01Z\",\"probe\":1}");
+    intake_batch_free(batch);
+    stream_free(plant);
+    end(&f);
+}
+
 Test(intake, csv)
 {
     struct fixture f;
