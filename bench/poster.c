@@ -132,6 +132,18 @@ static void rest(int64_t us)
     (void)nanosleep(&pause, NULL);
 }
 
+/* A record that can't be applied, or wasn't in time, is no acknowledgement to count. */
+static int check_taken(struct producer *producer)
+{
+    const char *text = strstr(producer->answer, "\r\n\r\n");
+    if (!text || !strstr(text, "\"dead_lettered\":0,") ||
+        strstr(text, "\"applied\":false")) {
+        return err_set(&producer->err, ERR_IO, 0, "not all of a body was taken: %.300s",
+                       text ? text + 4 : "");
+    }
+    return ERR_OK;
+}
+
 /* Until it is acknowledged. */
 static int post(struct producer *producer, struct slice body)
 {
@@ -140,7 +152,7 @@ static int post(struct producer *producer, struct slice body)
         int code = send_request(producer, body);
         int status = code == ERR_OK ? read_status(producer) : -1;
         if (status == 200 || status < 0) {
-            return status == 200 ? ERR_OK : (int)producer->err.code;
+            return status == 200 ? check_taken(producer) : (int)producer->err.code;
         }
         if (status != 429 && status != 503) {
             const char *text = strstr(producer->answer, "\r\n\r\n");

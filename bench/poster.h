@@ -1,6 +1,6 @@
 /* bench/poster.h: producers that post ready-made bodies over HTTP in a closed loop, as
  * cheaply as a client can: one kept-alive connection each, no parsing beyond the status
- * line and the length.
+ * line, the length, and that all was taken.
  *
  * Threads: poster_run starts and joins its own. Errors: ERR_IO, ERR_TIMEOUT, ERR_NOMEM.
  */
@@ -33,7 +33,8 @@ struct poster_result {
     int64_t *acked_us; /* and when it came, since the start */
 };
 
-/* ERR_IO: another answer than these, or a connection was lost; then nothing is in `out`.
+/* ERR_IO: another answer than these, a 200 with dead letters or "applied":false, or a
+ * connection was lost; then nothing is in `out`.
  * ERR_TIMEOUT: a body was refused for a minute. */
 int poster_run(const struct poster_config *config, struct poster_result *out,
                struct err *err);
