@@ -1,5 +1,4 @@
-/* holdfast-bench: runs the parts of the harness and writes what they measured.
- */
+/* holdfast-bench: runs the parts of the harness and writes what they measured. */
 #include "bench/bench.h"
 
 #include <getopt.h>
@@ -7,18 +6,21 @@
 #include <string.h>
 
 static const struct {
-  const char *name;
-  int (*run)(struct bench *bench, struct err *err);
+    const char *name;
+    int (*run)(struct bench *bench, struct err *err);
 } parts[] = {
     {"journal", bench_journal},
     {"apply", bench_apply},
+    {"end-to-end", bench_end_to_end},
+    {"intake", bench_intake},
+    {"recover", bench_recover},
 };
 
 struct arguments {
-  struct bench bench;
-  const char *wanted; /* comma-separated names; NULL: all */
-  const char *json_path;
-  bool json_line;
+    struct bench bench;
+    const char *wanted; /* comma-separated names; NULL: all */
+    const char *json_path;
+    bool json_line;
 };
 
 static const struct option options[] = {
@@ -44,120 +46,121 @@ static const char usage[] =
     "[--quick]\n"
     "                      [--socket PATH --server PID] [--binlog-socket PATH "
     "--binlog-server PID]\n"
-    "                      [--config FILE] [--repetitions N] [--seed N] "
-    "[--json]\n"
+    "                      [--config FILE] [--repetitions N] [--seed N] [--json]\n"
     "                      [--json-file FILE]\n";
 
-static bool read_arguments(int argc, char **argv, struct arguments *out) {
-  int option;
-  while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-    switch (option) {
-    case 'd':
-      out->bench.directory = optarg;
-      break;
-    case 'e':
-      out->bench.engine = optarg;
-      break;
-    case 'p':
-      out->wanted = optarg;
-      break;
-    case 'o':
-      out->bench.socket = optarg;
-      break;
-    case 'P':
-      out->bench.server = (pid_t)strtol(optarg, NULL, 10);
-      break;
-    case 'O':
-      out->bench.binlog_socket = optarg;
-      break;
-    case 'B':
-      out->bench.binlog_server = (pid_t)strtol(optarg, NULL, 10);
-      break;
-    case 'c':
-      out->bench.config = optarg;
-      break;
-    case 's':
-      out->bench.seed = strtoull(optarg, NULL, 10);
-      break;
-    case 'r':
-      out->bench.repetitions = (uint32_t)strtoul(optarg, NULL, 10);
-      break;
-    case 'q':
-      out->bench.quick = true;
-      break;
-    case 'j':
-      out->json_line = true;
-      break;
-    case 'f':
-      out->json_path = optarg;
-      break;
-    default:
-      return false;
+static bool read_arguments(int argc, char **argv, struct arguments *out)
+{
+    int option;
+    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        switch (option) {
+        case 'd':
+            out->bench.directory = optarg;
+            break;
+        case 'e':
+            out->bench.engine = optarg;
+            break;
+        case 'p':
+            out->wanted = optarg;
+            break;
+        case 'o':
+            out->bench.socket = optarg;
+            break;
+        case 'P':
+            out->bench.server = (pid_t)strtol(optarg, NULL, 10);
+            break;
+        case 'O':
+            out->bench.binlog_socket = optarg;
+            break;
+        case 'B':
+            out->bench.binlog_server = (pid_t)strtol(optarg, NULL, 10);
+            break;
+        case 'c':
+            out->bench.config = optarg;
+            break;
+        case 's':
+            out->bench.seed = strtoull(optarg, NULL, 10);
+            break;
+        case 'r':
+            out->bench.repetitions = (uint32_t)strtoul(optarg, NULL, 10);
+            break;
+        case 'q':
+            out->bench.quick = true;
+            break;
+        case 'j':
+            out->json_line = true;
+            break;
+        case 'f':
+            out->json_path = optarg;
+            break;
+        default:
+            return false;
+        }
     }
-  }
-  return out->bench.directory && out->bench.engine &&
-         out->bench.repetitions > 0 && optind == argc;
+    return out->bench.directory && out->bench.engine && out->bench.repetitions > 0 &&
+           optind == argc;
 }
 
-static bool is_wanted(const char *wanted, const char *name) {
-  if (!wanted) {
-    return true;
-  }
-  size_t len = strlen(name);
-  for (const char *at = wanted; (at = strstr(at, name)); at += len) {
-    bool begins = at == wanted || at[-1] == ',';
-    if (begins && (at[len] == ',' || at[len] == '\0')) {
-      return true;
+static bool is_wanted(const char *wanted, const char *name)
+{
+    if (!wanted) {
+        return true;
     }
-  }
-  return false;
+    size_t len = strlen(name);
+    for (const char *at = wanted; (at = strstr(at, name)); at += len) {
+        bool begins = at == wanted || at[-1] == ',';
+        if (begins && (at[len] == ',' || at[len] == '\0')) {
+            return true;
+        }
+    }
+    return false;
 }
 
-static int run_parts(struct arguments *arguments, struct err *err) {
-  for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
-    if (!is_wanted(arguments->wanted, parts[i].name)) {
-      continue;
+static int run_parts(struct arguments *arguments, struct err *err)
+{
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        if (!is_wanted(arguments->wanted, parts[i].name)) {
+            continue;
+        }
+        fprintf(stderr, "== %s\n", parts[i].name);
+        if (parts[i].run(&arguments->bench, err) != ERR_OK) {
+            return err_wrap(err, "%s", parts[i].name);
+        }
     }
-    fprintf(stderr, "== %s\n", parts[i].name);
-    if (parts[i].run(&arguments->bench, err) != ERR_OK) {
-      return err_wrap(err, "%s", parts[i].name);
-    }
-  }
-  return ERR_OK;
+    return ERR_OK;
 }
 
 /* The JSON file, and beside the parts' own data what bench/charts.sh draws. */
-static int write_files(const struct arguments *arguments, struct err *err) {
-  char columns[4096];
-  (void)snprintf(columns, sizeof columns, "%s/figures.dat",
-                 arguments->bench.directory);
-  int code =
-      report_write_json(arguments->bench.report, arguments->json_path, err);
-  return code ? code
-              : report_write_columns(arguments->bench.report, columns, err);
+static int write_files(const struct arguments *arguments, struct err *err)
+{
+    char columns[4096];
+    (void)snprintf(columns, sizeof columns, "%s/figures.dat", arguments->bench.directory);
+    int code = report_write_json(arguments->bench.report, arguments->json_path, err);
+    return code ? code : report_write_columns(arguments->bench.report, columns, err);
 }
 
-int main(int argc, char **argv) {
-  static struct report report = {.exact = true};
-  struct arguments arguments = {
-      .bench = {.seed = 1, .repetitions = 5, .report = &report}};
-  if (!read_arguments(argc, argv, &arguments)) {
-    fputs(usage, stderr);
-    return 64;
-  }
-  report_machine(&report);
-  struct err err = {0};
-  int code = run_parts(&arguments, &err);
-  if (code == ERR_OK && arguments.json_path) {
-    code = write_files(&arguments, &err);
-  }
-  report_print(&report, stderr);
-  if (code != ERR_OK) {
-    fprintf(stderr, "holdfast-bench: %s\n", err.message);
-    return 70;
-  }
-  if (arguments.json_line) {
-    report_print_summary(&report, stdout);
-  }
-  return report.exact ? 0 : 1;
+int main(int argc, char **argv)
+{
+    static struct report report = {.exact = true};
+    struct arguments arguments = {
+        .bench = {.seed = 1, .repetitions = 5, .report = &report}};
+    if (!read_arguments(argc, argv, &arguments)) {
+        fputs(usage, stderr);
+        return 64;
+    }
+    report_machine(&report);
+    struct err err = {0};
+    int code = run_parts(&arguments, &err);
+    if (code == ERR_OK && arguments.json_path) {
+        code = write_files(&arguments, &err);
+    }
+    report_print(&report, stderr);
+    if (code != ERR_OK) {
+        fprintf(stderr, "holdfast-bench: %s\n", err.message);
+        return 70;
+    }
+    if (arguments.json_line) {
+        report_print_summary(&report, stdout);
+    }
+    return report.exact ? 0 : 1;
 }
