@@ -107,7 +107,7 @@ static void read_tail(const char *path, char out_text[TAIL_BYTES + 1])
 
 int child_run(const char *const *argv, const char *output, int timeout_s, struct err *err)
 {
-    struct child child;
+    struct child child = {0};
     if (child_start(argv, output, &child, err) != ERR_OK ||
         child_wait(&child, timeout_s, err) != ERR_OK) {
         return err_wrap(err, "%s", argv[0]);

@@ -128,13 +128,14 @@ const struct stats *report_find(const struct report *report, const char *name)
 
 /* ---- Giving out ------------------------------------------------------------------ */
 
-/* The first that fits holds: _per_s before _s. */
+/* The first that fits holds: bytes_per_s before _per_s before _s. */
 static const struct {
     const char *end;
     const char *unit;
 } units[] = {
-    {"_per_s", "1/s"}, {"_us", "us"},       {"_ms", "ms"},  {"_s", "s"},
-    {"_mib", "MiB"},   {"_bytes", "bytes"}, {"_share", ""},
+    {"bytes_per_s", "B/s"}, {"_per_s", "1/s"}, {"_us", "us"},
+    {"_ms", "ms"},          {"_s", "s"},       {"_mib", "MiB"},
+    {"_bytes", "bytes"},    {"_share", ""},
 };
 
 const char *report_unit(const char *name)

@@ -42,7 +42,8 @@ struct report {
 };
 
 /* Adds one repetition's sample to the series of that name. The unit is told by the name's
- * end: _per_s, _us, _ms, _s, _mib, _bytes, _share; ratio and count have none. */
+ * end: bytes_per_s, _per_s, _us, _ms, _s, _mib, _bytes, _share; ratio and count have
+ * none. */
 void report_add(struct report *report, double sample, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

@@ -1,5 +1,6 @@
 #include "bench/sent.h"
 
+#include "bench/expected.h"
 #include "schema/value.h"
 
 #include <errno.h>
@@ -12,32 +13,12 @@ enum { KEYS_BYTES_MAX = 1 << 30 };
 struct making {
     FILE *records;
     FILE *keys;
-    bool *seen_ips;       /* by ip_index: seeded or sent */
-    uint64_t *event_keys; /* ip and time of each record */
+    struct expected *expected;
 };
 
-static int compare_keys(const void *a, const void *b)
-{
-    uint64_t left = *(const uint64_t *)a;
-    uint64_t right = *(const uint64_t *)b;
-    return (left > right) - (left < right);
-}
-
-static void expect(const struct making *making, const struct workload_config *config,
-                   uint32_t records, struct database_expected *out)
-{
-    *out = (struct database_expected){0};
-    qsort(making->event_keys, records, sizeof *making->event_keys, compare_keys);
-    for (uint32_t i = 0; i < records; i++) {
-        out->events += i == 0 || making->event_keys[i] != making->event_keys[i - 1];
-    }
-    for (uint32_t i = 0; i < config->ips; i++) {
-        out->entities += making->seen_ips[i];
-    }
-}
-
-static void make_one(struct making *making, uint32_t number,
-                     const struct workload_record *record, struct buf *line)
+static int make_one(struct making *making, uint32_t number,
+                    const struct workload_record *record, struct buf *line,
+                    struct err *err)
 {
     char ip[VALUE_IP_TEXT];
     char at[VALUE_TIME_TEXT];
@@ -47,8 +28,7 @@ static void make_one(struct making *making, uint32_t number,
     workload_append_json(line, record);
     (void)fwrite(line->data, 1, line->len, making->records);
     fprintf(making->keys, "%u\t%s\t%s\n", number, ip, at);
-    making->seen_ips[record->ip_index] = true;
-    making->event_keys[number] = (uint64_t)record->ip << 32 | (uint32_t)record->time_s;
+    return expected_add(making->expected, record, err);
 }
 
 static int make_all(struct making *making, const struct workload_config *config,
@@ -58,20 +38,20 @@ static int make_all(struct making *making, const struct workload_config *config,
     if (workload_new(config, &workload, err) != ERR_OK) {
         return err->code;
     }
-    for (uint32_t i = 0; i < config->seeded && i < config->ips; i++) {
-        making->seen_ips[i] = true;
-    }
     struct buf line = {0};
-    for (uint32_t i = 0; i < sent->records; i++) {
+    int code = ERR_OK;
+    for (uint32_t i = 0; i < sent->records && code == ERR_OK; i++) {
         struct workload_record record;
         workload_next(workload, &record);
-        make_one(making, i, &record, &line);
+        code = make_one(making, i, &record, &line, err);
     }
-    bool failed = line.failed;
+    if (line.failed) {
+        code = err_set(err, ERR_NOMEM, 0, "no memory for a record");
+    }
     buf_free(&line);
     workload_free(workload);
-    expect(making, config, sent->records, &sent->expected);
-    return failed ? err_set(err, ERR_NOMEM, 0, "no memory for a record") : ERR_OK;
+    sent->expected = expected_now(making->expected);
+    return code;
 }
 
 static int close_file(FILE *file, const char *path, struct err *err)
@@ -92,16 +72,14 @@ int sent_make(const char *path, const struct workload_config *config, uint32_t r
     struct sent sent = {.records = records};
     (void)snprintf(sent.path, sizeof sent.path, "%s.json", path);
     (void)snprintf(sent.keys, sizeof sent.keys, "%s.keys", path);
-    struct making making = {
-        .records = fopen(sent.path, "we"),
-        .keys = fopen(sent.keys, "we"),
-        .seen_ips = calloc(config->ips, sizeof *making.seen_ips),
-        .event_keys = calloc(records, sizeof *making.event_keys),
-    };
+    struct making making = {0};
+    if (expected_new(config, &making.expected, err) != ERR_OK) {
+        return err->code;
+    }
+    making.records = fopen(sent.path, "we");
+    making.keys = fopen(sent.keys, "we");
     int code = ERR_OK;
-    if (!making.seen_ips || !making.event_keys) {
-        code = err_set(err, ERR_NOMEM, 0, "no memory for %u records", records);
-    } else if (making.records && making.keys) {
+    if (making.records && making.keys) {
         code = make_all(&making, config, &sent, err);
     }
     struct err closing = {0};
@@ -111,8 +89,7 @@ int sent_make(const char *path, const struct workload_config *config, uint32_t r
     if (close_file(making.keys, sent.keys, &closing) != ERR_OK && code == ERR_OK) {
         code = err_set(err, closing.code, closing.sys, "%s", closing.message);
     }
-    free(making.seen_ips);
-    free(making.event_keys);
+    expected_free(making.expected);
     if (code == ERR_OK) {
         *out_sent = sent;
     }
@@ -173,7 +150,7 @@ static int count(struct db *db, uint64_t *out_count, const struct buf *sql,
     struct db_rows rows = {0};
     int code = sql->failed ? err_set(err, ERR_NOMEM, 0, "no memory for a statement")
                            : db_query(db, buf_slice(sql), &rows, err);
-    if (code == ERR_OK) {
+    if (code == ERR_OK && rows.row_count) {
         struct slice cell = db_cell(&rows, 0, 0);
         *out_count = cell.data ? strtoull(cell.data, NULL, 10) : 0;
     }
@@ -219,7 +196,7 @@ int sent_count_losses(struct db *db, const struct stream *stream, uint32_t taken
         code ? code : count_entities(db, stream, "SUM(held = 0)", &losses.orphans, err);
     code = code ? code
                 : count_entities(db, stream, "SUM(GREATEST(said - held, 0))",
-                                 &losses.repeated, err);
+                                 &losses.phantoms, err);
     code = code
                ? code
                : count_entities(db, stream, "SUM(said <> held)", &losses.miscounted, err);

@@ -30,7 +30,7 @@ struct losses {
     uint64_t orphans;         /* entities without an event */
     uint64_t missing;         /* taken records that no event stands for */
     uint64_t missing_flushed; /* of these, those said to be in the database */
-    uint64_t repeated;        /* records that an entity counts beyond its events */
+    uint64_t phantoms;        /* records that an entity counts and no event stands for */
     uint64_t miscounted;      /* entities whose count is not that of their events */
 };
 

@@ -60,6 +60,7 @@ Test(report, unit_is_told_by_the_longest_end_of_the_name)
 {
     cr_assert_str_eq(report_unit("a.records_per_s"), "1/s");
     cr_assert_str_eq(report_unit("a.took_s"), "s");
+    cr_assert_str_eq(report_unit("tune.preallocate.bytes_per_s"), "B/s");
     cr_assert_str_eq(report_unit("recover.private_mib"), "MiB");
     cr_assert_str_eq(report_unit("journal.p99_us"), "us");
     cr_assert_str_eq(report_unit("apply.ratio"), "");
