@@ -24,7 +24,9 @@ enum {
     STOP_TIMEOUT_S = 60,
     CALL_TIMEOUT_S = 30,
     READY_POLL_US = 500,
-    APPLIED_POLL_US = 2000,
+    APPLIED_POLL_LEAST_US = 500,
+    APPLIED_POLL_MOST_US = 50000,
+    APPLIED_POLL_SHARE = 256, /* of the time waited so far: finer would cost the engine */
     LOG_TAIL = 500,
     FILES_OPEN_MAX = 16,
 };
@@ -373,11 +375,19 @@ int process_status(struct process *process, struct process_status *out_status,
     return code;
 }
 
+static int64_t applied_poll_us(int64_t waited_us)
+{
+    int64_t us = waited_us / APPLIED_POLL_SHARE;
+    us = us > APPLIED_POLL_LEAST_US ? us : APPLIED_POLL_LEAST_US;
+    return us < APPLIED_POLL_MOST_US ? us : APPLIED_POLL_MOST_US;
+}
+
 static int wait_applied(struct process *process, struct client *client, int timeout_s,
                         struct err *err)
 {
     struct child child = {.pid = process->pid};
-    int64_t end_us = clock_steady_us(&clock_system) + timeout_s * 1000000LL;
+    int64_t begun_us = clock_steady_us(&clock_system);
+    int64_t waited_us = 0;
     struct process_status status = {0};
     do {
         int code = ask_status(client, &status, err);
@@ -390,8 +400,9 @@ static int wait_applied(struct process *process, struct client *client, int time
         if (code != ERR_OK) {
             return code;
         }
-        rest(APPLIED_POLL_US);
-    } while (clock_steady_us(&clock_system) < end_us);
+        waited_us = clock_steady_us(&clock_system) - begun_us;
+        rest(applied_poll_us(waited_us));
+    } while (waited_us < timeout_s * 1000000LL);
     char tail[LOG_TAIL + 1];
     return err_set(
         err, ERR_TIMEOUT, 0, "%llu records are pending after %d s; the log ends: %s",
