@@ -10,6 +10,7 @@ static int try_records(struct bisect *bisect, const struct apply_record *records
     struct apply_result result;
     request.records = records;
     request.record_count = count;
+    request.fold = NULL;
     request.trial = true;
     return bisect->sink->ops->apply(bisect->sink, &request, &result, NULL, err);
 }

@@ -229,6 +229,7 @@ int decode_entries(struct journal *journal, const struct stream *stream,
     for (size_t i = 0; i < entries->count && code == ERR_OK; i++) {
         code = decode_entry(&decoding, &entries->items[i], err);
     }
+    decoded.left_out_count = decoding.left_out.count;
     free(decoding.left_out.places);
     if (code != ERR_OK) {
         decode_free(&decoded);
@@ -249,4 +250,17 @@ void decode_free(struct decoded *decoded)
     free(decoded->rejects);
     free(decoded->values);
     *decoded = (struct decoded){0};
+}
+
+/* They never become fewer while their entry is pending. */
+int decode_is_current(struct journal *journal, const struct journal_entries *entries,
+                      const struct decoded *decoded, bool *out_current, struct err *err)
+{
+    struct left_out left_out = {0};
+    int code = read_left_out(journal, entries, &left_out, err);
+    if (code == ERR_OK) {
+        *out_current = left_out.count == decoded->left_out_count;
+    }
+    free(left_out.places);
+    return code;
 }

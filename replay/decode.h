@@ -22,6 +22,7 @@ struct decoded {
     struct decoded_reject *rejects;
     size_t reject_count;
     struct value *values;
+    size_t left_out_count;      /* dead letters of the entries */
     struct decoded_text *texts; /* of values that were not text when they were written */
 };
 
@@ -32,5 +33,10 @@ int decode_entries(struct journal *journal, const struct stream *stream,
                    const struct journal_entries *entries, struct decoded *out_decoded,
                    struct err *err);
 void decode_free(struct decoded *decoded);
+
+/* Whether the same dead letters would be left out now. What the journal says, and
+ * ERR_NOMEM. */
+int decode_is_current(struct journal *journal, const struct journal_entries *entries,
+                      const struct decoded *decoded, bool *out_current, struct err *err);
 
 #endif

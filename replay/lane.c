@@ -4,7 +4,8 @@
  * (only then may its applied entries expire). Then, as long as the journal has entries
  * after the ledger's position: read a run of them, decode, leave out what has a dead
  * letter, apply them in one transaction that first moves the ledger row from the known
- * position to the run's last entry, and mark the run done.
+ * position to the run's last entry, and mark the run done. While the database works on
+ * it, the next run of a backlog is read, decoded and folded (replay/ahead.h).
  *
  * What can go wrong, and what is done (replay/plan.c has it as a table):
  *   a passing fault          wait, later and later; a transaction that fails again halves
@@ -319,9 +320,9 @@ void lane_step(struct lane *lane, struct lane_link *link)
 {
     struct err err = {0};
     bool comparing = !lane->compared;
-    int code =
-        comparing ? lane_compare(lane, link, &err) : lane_apply(lane, link->sink, &err);
+    int code = comparing ? lane_compare(lane, link, &err) : lane_apply(lane, link, &err);
     if (code != ERR_OK) {
+        ahead_drop(link->ahead);
         fail(lane, link, comparing ? PLAN_COMPARING : PLAN_APPLYING, &err);
         return;
     }

@@ -8,6 +8,7 @@
 #ifndef HOLDFAST_REPLAY_LANE_H
 #define HOLDFAST_REPLAY_LANE_H
 
+#include "replay/ahead.h"
 #include "replay/layout.h"
 #include "replay/plan.h"
 #include "replay/replay.h"
@@ -33,6 +34,7 @@ struct lane_prepared {
 /* A worker's connection, as its lanes use it. */
 struct lane_link {
     struct sink *sink;
+    struct ahead *ahead;
     struct lane_prepared *prepared; /* room for every configured stream */
     size_t prepared_count;          /* 0 after each connect */
 };
@@ -133,6 +135,6 @@ int lane_pass_gap(struct lane *lane, struct sink *sink, const struct ledger_row 
                   struct err *err);
 
 /* replay/lane_apply.c: one transaction of what is ready; nothing is: ERR_OK. */
-int lane_apply(struct lane *lane, struct sink *sink, struct err *err);
+int lane_apply(struct lane *lane, struct lane_link *link, struct err *err);
 
 #endif

@@ -4,19 +4,17 @@
  */
 #include "replay/bisect.h"
 #include "replay/bury.h"
-#include "replay/decode.h"
 #include "replay/lane.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { ENTRIES_MAX = 65536, HOLD_US = 20000 };
+enum { HOLD_US = 20000 };
 
 /* What is being applied. */
 struct run {
     struct lane *lane;
-    struct journal_entries entries;
-    struct decoded decoded;
+    struct portion portion;
     uint32_t in_a_row; /* dead letters in a row before it */
 };
 
@@ -27,7 +25,7 @@ static struct bury bury_for(const struct run *run)
     return (struct bury){
         .journal = lane_config(run->lane)->journal,
         .stream = run->lane->stream,
-        .entries = &run->entries,
+        .entries = &run->portion.entries,
         .at_us = clock_wall_us(lane_config(run->lane)->clock),
         .add = journal_dead_letters_add,
     };
@@ -84,7 +82,7 @@ static bool is_before(const struct apply_record *record, const struct decoded_re
 static uint32_t count_in_a_row(const struct run *run, const struct bisect_bad *bad,
                                size_t bad_count, uint32_t *out_most)
 {
-    const struct decoded *decoded = &run->decoded;
+    const struct decoded *decoded = &run->portion.decoded;
     uint32_t in_a_row = run->in_a_row;
     size_t record = 0;
     size_t reject = 0;
@@ -124,7 +122,7 @@ static void note_dead(struct lane *lane, uint32_t in_a_row, uint64_t seq, uint32
 static int bury_rejects(struct run *run, struct err *err)
 {
     struct lane *lane = run->lane;
-    const struct decoded *decoded = &run->decoded;
+    const struct decoded *decoded = &run->portion.decoded;
     size_t count = decoded->reject_count;
     if (count == 0) {
         return ERR_OK;
@@ -189,7 +187,8 @@ static int bury_bad(struct run *run, const struct bisect *found, struct err *err
 static int refuse_together(const struct run *run, const struct err *refusal,
                            struct err *err)
 {
-    return err_set(err, run->entries.count > 1 ? ERR_RESOURCE : ERR_MISS, refusal->sys,
+    return err_set(err, run->portion.entries.count > 1 ? ERR_RESOURCE : ERR_MISS,
+                   refusal->sys,
                    "the database refuses the records together, but none of them alone: "
                    "%s",
                    refusal->message);
@@ -226,7 +225,7 @@ static int bury_refused(struct run *run, struct sink *sink,
 static int bury_conflicts(void *context, const uint8_t *fates, struct err *err)
 {
     const struct run *run = context;
-    const struct decoded *decoded = &run->decoded;
+    const struct decoded *decoded = &run->portion.decoded;
     struct burial *burials = calloc(decoded->count + 1, sizeof *burials);
     if (!burials) {
         return err_set(err, ERR_NOMEM, 0, "no memory for copies of conflicts");
@@ -246,12 +245,62 @@ static int bury_conflicts(void *context, const uint8_t *fates, struct err *err)
     return code;
 }
 
+/* ---- What is next ------------------------------------------------------------------ */
+
+static struct portion_wish wish_for(const struct lane *lane,
+                                    const struct journal_position *after, size_t records)
+{
+    const struct replay_config *config = lane_config(lane);
+    if (config->rows_per_second_max && records > config->rows_per_second_max) {
+        records = (size_t)config->rows_per_second_max;
+    }
+    return (struct portion_wish){
+        .journal = config->journal,
+        .stream = lane->stream,
+        .layout = &lane->layout,
+        .lane = lane->id.lane,
+        .after = *after,
+        .bytes_max = config->transaction_bytes_max,
+        .records_max = records,
+    };
+}
+
+/* Only where a whole transaction waits behind this one: else what comes meanwhile would
+ * have to go into one of its own. */
+static bool has_backlog(const struct run *run, const struct portion_wish *next)
+{
+    const struct journal_entries *entries = &run->portion.entries;
+    struct journal_lane known;
+    struct err err = {0};
+    int code =
+        journal_lane_get(next->journal, next->stream->name, next->lane, &known, &err);
+    return code == ERR_OK && known.running - entries->items[entries->count - 1].running >=
+                                 next->records_max;
+}
+
+/* Begins what this lane will want next if the transaction in hand succeeds. */
+static void work_ahead(const struct run *run, struct ahead *ahead)
+{
+    const struct lane *lane = run->lane;
+    const struct journal_entries *entries = &run->portion.entries;
+    const struct journal_entry *last = &entries->items[entries->count - 1];
+    struct journal_position after = {.seq = last->seq};
+    memcpy(after.sum, last->sum, sizeof after.sum);
+    struct plan plan = lane->plan;
+    plan_succeeded(&plan);
+    struct portion_wish next = wish_for(lane, &after, plan.records);
+    if (has_backlog(run, &next)) {
+        ahead_ask(ahead, &next);
+    }
+}
+
 /* ---- Applying -------------------------------------------------------------------- */
 
 static struct apply_request request_of(struct run *run)
 {
     struct lane *lane = run->lane;
-    const struct journal_entry *last = &run->entries.items[run->entries.count - 1];
+    const struct journal_entry *last =
+        &run->portion.entries.items[run->portion.entries.count - 1];
     struct apply_request request = {
         .stream = lane->stream,
         .lane = lane->id,
@@ -259,8 +308,9 @@ static struct apply_request request_of(struct run *run)
         .last = {.seq = last->seq},
         .last_records = last->running,
         .last_retried = last->retried,
-        .records = run->decoded.records,
-        .record_count = run->decoded.count,
+        .records = run->portion.decoded.records,
+        .record_count = run->portion.decoded.count,
+        .fold = &run->portion.fold,
         .statement_rows_max = lane->plan.statement_rows,
         .validate = lane_config(lane)->validate,
     };
@@ -275,13 +325,14 @@ static struct apply_request request_of(struct run *run)
 static void begin_transaction(struct run *run)
 {
     struct lane *lane = run->lane;
-    const struct journal_entries *entries = &run->entries;
+    const struct journal_entries *entries = &run->portion.entries;
     lane->in_hand = 0;
     for (size_t i = 0; i < entries->count; i++) {
         lane->in_hand += entries->items[i].records;
     }
-    size_t count = run->decoded.count;
-    const struct apply_record *last = count ? &run->decoded.records[count - 1] : NULL;
+    size_t count = run->portion.decoded.count;
+    const struct apply_record *last =
+        count ? &run->portion.decoded.records[count - 1] : NULL;
     lane->ends_well = last && is_behind_dead(lane, last->seq, last->index);
     if (!lane->stopped) {
         lane_publish(lane, LANE_APPLYING, NULL);
@@ -289,7 +340,7 @@ static void begin_transaction(struct run *run)
     pthread_mutex_lock(&lane->shared->lock);
     lane->status.first_seq = entries->items[0].seq;
     lane->status.last_seq = entries->items[entries->count - 1].seq;
-    lane->status.records = run->decoded.count;
+    lane->status.records = run->portion.decoded.count;
     pthread_mutex_unlock(&lane->shared->lock);
     lane_tell(lane, "transaction_begun", NULL);
 }
@@ -306,9 +357,10 @@ static int succeed(struct run *run, const struct apply_result *result, int64_t t
     return lane_mark_done(lane, &result->row, err);
 }
 
-static int apply(struct run *run, struct sink *sink, struct err *err)
+static int apply(struct run *run, struct lane_link *link, struct err *err)
 {
     struct lane *lane = run->lane;
+    struct sink *sink = link->sink;
     int code = bury_rejects(run, err);
     if (code != ERR_OK) {
         return code;
@@ -316,6 +368,7 @@ static int apply(struct run *run, struct sink *sink, struct err *err)
     struct apply_request request = request_of(run);
     struct apply_result result = {0};
     begin_transaction(run);
+    work_ahead(run, link->ahead);
     int64_t begun_us = lane_now_us(lane);
     code = sink->ops->apply(sink, &request, &result, NULL, err);
     if (code == ERR_OK) {
@@ -329,21 +382,12 @@ static int apply(struct run *run, struct sink *sink, struct err *err)
     return code == ERR_DATA ? bury_refused(run, sink, &request, err) : code;
 }
 
-/* Entries behind a change of the number of lanes belong to another transaction. */
-static void cut_at_change(struct run *run)
-{
-    struct journal_entries *entries = &run->entries;
-    uint64_t change = layout_change_after(&run->lane->layout, entries->items[0].seq);
-    while (entries->items[entries->count - 1].seq >= change) {
-        entries->count--;
-    }
-}
-
 /* Whether the run must wait for older entries in other lanes; see replay/layout.h. */
 static int is_held(struct run *run, bool *out_held, struct err *err)
 {
     struct lane *lane = run->lane;
-    uint64_t change = layout_change_before(&lane->layout, run->entries.items[0].seq);
+    uint64_t change =
+        layout_change_before(&lane->layout, run->portion.entries.items[0].seq);
     bool settled = true;
     int code = ERR_OK;
     if (change) {
@@ -354,32 +398,36 @@ static int is_held(struct run *run, bool *out_held, struct err *err)
     return code;
 }
 
-/* Reads and decodes the next run of entries; none: run->entries.count is 0. */
-static int read_run(struct lane *lane, struct run *run, struct err *err)
+/* What was made ahead, unless a record of it has a dead letter since. */
+static int take_ahead(struct ahead *ahead, const struct portion_wish *wish,
+                      struct portion *out_portion, bool *out_taken, struct err *err)
 {
-    const struct replay_config *config = lane_config(lane);
-    size_t records = lane->plan.records;
-    if (config->rows_per_second_max && records > config->rows_per_second_max) {
-        records = (size_t)config->rows_per_second_max;
+    struct portion portion;
+    bool current = false;
+    *out_taken = false;
+    if (!ahead_take(ahead, wish, &portion)) {
+        return ERR_OK;
     }
-    struct journal_read_limits limits = {
-        .bytes_max = config->transaction_bytes_max,
-        .records_max = records,
-        .entries_max = records < ENTRIES_MAX ? records : ENTRIES_MAX,
-    };
-    *run = (struct run){.lane = lane, .in_a_row = lane->dead_in_a_row};
-    int code = journal_read_lane(config->journal, lane->stream_name, lane->id.lane,
-                                 lane->ledger.position.seq, &limits, &run->entries, err);
-    if (code != ERR_OK || run->entries.count == 0) {
+    int code = decode_is_current(wish->journal, &portion.entries, &portion.decoded,
+                                 &current, err);
+    if (code != ERR_OK || !current) {
+        portion_free(&portion);
         return code;
     }
-    cut_at_change(run);
-    code =
-        decode_entries(config->journal, lane->stream, &run->entries, &run->decoded, err);
-    if (code != ERR_OK) {
-        journal_entries_free(&run->entries);
-    }
-    return code;
+    *out_portion = portion;
+    *out_taken = true;
+    return ERR_OK;
+}
+
+/* The next run of entries; none: its count is 0. */
+static int read_run(struct lane *lane, struct ahead *ahead, struct run *run,
+                    struct err *err)
+{
+    struct portion_wish wish = wish_for(lane, &lane->ledger.position, lane->plan.records);
+    bool taken;
+    *run = (struct run){.lane = lane, .in_a_row = lane->dead_in_a_row};
+    int code = take_ahead(ahead, &wish, &run->portion, &taken, err);
+    return code || taken ? code : portion_make(&wish, &run->portion, err);
 }
 
 /* What is gone is passed over if that was accepted; else `err` stays as it is. */
@@ -394,14 +442,14 @@ static int pass_gap(struct lane *lane, struct sink *sink, struct err *err)
     return code;
 }
 
-int lane_apply(struct lane *lane, struct sink *sink, struct err *err)
+int lane_apply(struct lane *lane, struct lane_link *link, struct err *err)
 {
     struct run run;
-    int code = read_run(lane, &run, err);
+    int code = read_run(lane, link->ahead, &run, err);
     if (code == ERR_GAP) {
-        return pass_gap(lane, sink, err);
+        return pass_gap(lane, link->sink, err);
     }
-    if (code != ERR_OK || run.entries.count == 0) {
+    if (code != ERR_OK || run.portion.entries.count == 0) {
         return code;
     }
     bool held = false;
@@ -409,9 +457,8 @@ int lane_apply(struct lane *lane, struct sink *sink, struct err *err)
     if (held) {
         lane->next_try_us = lane_now_us(lane) + HOLD_US;
     } else if (code == ERR_OK) {
-        code = apply(&run, sink, err);
+        code = apply(&run, link, err);
     }
-    decode_free(&run.decoded);
-    journal_entries_free(&run.entries);
+    portion_free(&run.portion);
     return code;
 }

@@ -114,6 +114,7 @@ static void disconnect_lanes(struct worker *worker)
         lane_disconnected(&replay->lanes[i]);
     }
     worker->link.prepared_count = 0;
+    ahead_drop(worker->link.ahead);
     lock(replay);
     worker->connected = false;
     unlock(replay);
@@ -439,7 +440,8 @@ static int make_worker(struct replay *replay, size_t number, struct err *err)
     if (!worker->link.prepared) {
         return err_set(err, ERR_NOMEM, 0, "no memory for a worker");
     }
-    return config->sink_new(config->sink_context, &worker->link.sink, err);
+    int code = ahead_new(&worker->link.ahead, err);
+    return code ? code : config->sink_new(config->sink_context, &worker->link.sink, err);
 }
 
 static int start_workers(struct replay *replay, struct err *err)
@@ -532,6 +534,7 @@ static void end_worker(struct worker *worker)
     if (worker->link.sink) {
         worker->link.sink->ops->free(worker->link.sink);
     }
+    ahead_free(worker->link.ahead);
     free(worker->link.prepared);
 }
 

@@ -11,6 +11,8 @@
 #include "replay/ledger.h"
 #include "schema/stream.h"
 
+struct fold;
+
 /* What became of a record in its transaction. */
 enum record_fate { FATE_NEW, FATE_DUPLICATE, FATE_CONFLICT, FATE_COUNT };
 
@@ -32,6 +34,8 @@ struct apply_request {
     uint64_t given_up;                  /* records that this transaction passes over */
     const struct apply_record *records; /* dead letters already left out; may be 0 */
     size_t record_count;
+    const struct fold
+        *fold; /* of these records, replay/fold.h; NULL: the sink makes it */
     size_t statement_rows_max;
     bool validate;
     bool trial; /* do all, check all, then ROLLBACK: is one of these records at fault? */

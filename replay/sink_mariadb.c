@@ -259,7 +259,6 @@ struct transaction {
     struct apply_context context;
     struct apply_outcome outcome;
     struct apply_result result;
-    struct fold fold;
 };
 
 /* All of it but its begin and its end, the checked way where `fast` is NULL. On
@@ -342,7 +341,7 @@ static int transact(struct transaction *now, const struct sink_mariadb *at,
     struct fast *fast = goes_fast(at, prepared, now->context.request) ? known : NULL;
     int code = begin(now, fast, err);
     if (fast && falls_back(now, code)) {
-        fast_forget(fast, &now->fold);
+        fast_forget(fast, now->context.fold);
         fast = NULL;
         code = begin(now, NULL, err);
     }
@@ -351,11 +350,11 @@ static int transact(struct transaction *now, const struct sink_mariadb *at,
         return code;
     }
     if (code) {
-        fast_forget(known, &now->fold);
+        fast_forget(known, now->context.fold);
     } else if (fast) {
         fast_keep(fast);
     } else {
-        fast_follow(known, &now->fold);
+        fast_follow(known, now->context.fold);
     }
     return code;
 }
@@ -374,31 +373,40 @@ static int find_usable(struct sink_mariadb *at, const struct stream *stream,
                                                      : 0;
 }
 
+static int apply_folded(struct sink_mariadb *at, struct prepared *prepared,
+                        const struct apply_request *request, const struct fold *fold,
+                        struct transaction *now, struct err *err)
+{
+    now->context = (struct apply_context){.db = at->db,
+                                          .tables = &prepared->tables,
+                                          .request = request,
+                                          .fold = fold,
+                                          .zone_offset_s = at->config.zone_offset_s};
+    now->outcome.fates = malloc(request->record_count + 1);
+    if (!now->outcome.fates) {
+        return err_set(err, ERR_NOMEM, 0, "no memory to apply the records");
+    }
+    return transact(now, at, prepared, err);
+}
+
 static int sink_apply(struct sink *sink, const struct apply_request *request,
                       struct apply_result *out_result, uint8_t *fates, struct err *err)
 {
     struct sink_mariadb *at = self(sink);
     struct prepared *prepared = NULL;
     struct transaction now = {0};
+    struct fold own = {0};
     int code = check_usable(at, err);
     code = code ? code : find_usable(at, request->stream, &prepared, err);
-    code = code ? code
-                : fold_new(request->stream, request->records, request->record_count,
-                           &now.fold, err);
+    if (code == 0 && !request->fold) {
+        code =
+            fold_new(request->stream, request->records, request->record_count, &own, err);
+    }
     if (code || !prepared) {
         return code;
     }
-    now.context = (struct apply_context){.db = at->db,
-                                         .tables = &prepared->tables,
-                                         .request = request,
-                                         .fold = &now.fold,
-                                         .zone_offset_s = at->config.zone_offset_s};
-    now.outcome.fates = malloc(request->record_count + 1);
-    if (!now.outcome.fates) {
-        fold_free(&now.fold);
-        return err_set(err, ERR_NOMEM, 0, "no memory to apply the records");
-    }
-    code = transact(&now, at, prepared, err);
+    const struct fold *fold = request->fold ? request->fold : &own;
+    code = apply_folded(at, prepared, request, fold, &now, err);
     if (code == 0 || code == ERR_IDENTITY) {
         *out_result = now.result;
     }
@@ -406,7 +414,7 @@ static int sink_apply(struct sink *sink, const struct apply_request *request,
         memcpy(fates, now.outcome.fates, request->record_count);
     }
     free(now.outcome.fates);
-    fold_free(&now.fold);
+    fold_free(&own);
     return code;
 }
 
