@@ -1,6 +1,7 @@
 #include "replay/apply_work.h"
 #include "replay/sql.h"
 #include "schema/ddl.h"
+#include "schema/recovery.h"
 
 #include <stdlib.h>
 
@@ -19,6 +20,15 @@ static bool is_compared(const struct work *at, size_t i)
            at->stream->event.columns[column].field != STREAM_RECEIVED;
 }
 
+/* The column that marks events which stand in for lost ones; NULL: there are none. */
+static const struct stream_column *marker(const struct work *at)
+{
+    int column = recovery_column(at->stream);
+    return column >= 0 && !at->tables->event_missing[column]
+               ? &at->stream->event.columns[column]
+               : NULL;
+}
+
 static void look_head(struct work *at, uint32_t first)
 {
     (void)first;
@@ -34,6 +44,12 @@ static void look_head(struct work *at, uint32_t first)
             buf_append_text(&at->sql, ", ");
             sql_append_exact(&at->sql, &stream->event.columns[stream->compare[i]]);
         }
+    }
+    if (marker(at)) {
+        buf_append_text(&at->sql, ", ");
+        work_name(at, stream->event.id);
+        buf_append_text(&at->sql, ", ");
+        work_name(at, marker(at)->name);
     }
     buf_append_text(&at->sql, " FROM ");
     work_name(at, stream->event.name);
@@ -120,14 +136,29 @@ static enum record_fate compare_stored(const struct work *at,
     return FATE_DUPLICATE;
 }
 
+/* The stored event's id where it only stands in for the record's. Its cells are the last
+ * two. */
+static uint64_t stand_in(const struct work *at, const struct apply_record *record,
+                         const struct slice *cells, size_t cell_count)
+{
+    if (!marker(at) || !slice_is(cells[cell_count - 1], RECOVERY_EVENT_TYPE)) {
+        return 0;
+    }
+    struct value said = fold_event_value(marker(at), record);
+    bool real = said.type != VALUE_TEXT || !slice_is(said.text, RECOVERY_EVENT_TYPE);
+    return real ? strtoull(cells[cell_count - 2].data, NULL, 10) : 0;
+}
+
 static int take_event(struct work *at, const uint32_t *items, size_t count,
-                      const struct slice *cells, struct err *err)
+                      const struct slice *cells, size_t cell_count, struct err *err)
 {
     const uint32_t *item = find_event(at, items, count, cells);
     if (!item) {
         return work_folded_key(at, at->stream->event.name, err);
     }
     at->found[*item] = true;
+    uint32_t first = at->fold->events[*item].record;
+    at->stand_ins[*item] = stand_in(at, &at->records[first], cells, cell_count);
     for (uint32_t record = at->fold->events[*item].record; record != WORK_NO_RECORD;
          record = at->next_same[record]) {
         at->fates[record] = (uint8_t)compare_stored(at, &at->records[record],
@@ -144,7 +175,8 @@ static int look_run(struct work *at, const uint32_t *items, size_t count, struct
         return code;
     }
     for (size_t i = 0; i < rows.row_count && code == 0; i++) {
-        code = take_event(at, items, count, rows.cells + i * rows.column_count, err);
+        code = take_event(at, items, count, rows.cells + i * rows.column_count,
+                          rows.column_count, err);
     }
     db_rows_free(&rows);
     return code;
@@ -153,12 +185,52 @@ static int look_run(struct work *at, const uint32_t *items, size_t count, struct
 static const struct work_statement look_events_up = {look_head, look_item, look_tail,
                                                      look_run, WORK_LOOKUP_ROWS_MAX};
 
+/* ---- Stand-ins ---------------------------------------------------------------------
+ *
+ * The real record has come: it takes the row of the event that stood in for it, which the
+ * entity's count holds already. In place, since the right to delete events is not asked
+ * for. */
+
+static void replace_head(struct work *at, uint32_t first)
+{
+    (void)first;
+    buf_append_text(&at->sql, "UPDATE ");
+    work_name(at, at->stream->event.name);
+    buf_append_text(&at->sql, " SET ");
+}
+
+static void replace_item(struct work *at, uint32_t item)
+{
+    const struct fold_event *event = &at->fold->events[item];
+    work_name(at, at->stream->entity_ref);
+    buf_printf(&at->sql, " = %llu", (unsigned long long)at->rows[event->entity].id);
+    for (size_t i = 0; i < at->stream->event.column_count; i++) {
+        const struct stream_column *column = &at->stream->event.columns[i];
+        if (!at->tables->event_missing[i]) {
+            struct value value = fold_event_value(column, &at->records[event->record]);
+            buf_append_text(&at->sql, ", ");
+            work_name(at, column->name);
+            buf_append_text(&at->sql, " = ");
+            work_value(at, column, &value);
+        }
+    }
+}
+
+static void replace_tail(struct work *at, uint32_t first)
+{
+    buf_append_text(&at->sql, " WHERE ");
+    work_name(at, at->stream->event.id);
+    buf_printf(&at->sql, " = %llu", (unsigned long long)at->stand_ins[first]);
+}
+
+static const struct work_statement replace_stand_ins = {replace_head, replace_item,
+                                                        replace_tail, work_insert, 1};
+
 /* An event that is not there: its first record makes it, the later ones meet that. */
 static void decide_new(struct work *at, const struct fold_event *event)
 {
     const struct value *first = at->records[event->record].values;
     at->fates[event->record] = FATE_NEW;
-    at->rows[event->entity].events_new++;
     for (uint32_t record = at->next_same[event->record]; record != WORK_NO_RECORD;
          record = at->next_same[record]) {
         at->fates[record] =
@@ -177,12 +249,20 @@ int work_decide(struct work *at, struct err *err)
         }
     }
     int code = work_run(at, &look_events_up, at->items, count, err);
+    count = 0;
     for (size_t i = 0; i < at->fold->event_count && code == 0; i++) {
+        const struct fold_event *event = &at->fold->events[i];
+        if (!at->found[i] || at->stand_ins[i]) {
+            decide_new(at, event);
+        }
         if (!at->found[i]) {
-            decide_new(at, &at->fold->events[i]);
+            at->rows[event->entity].events_new++;
+        }
+        if (at->stand_ins[i]) {
+            at->items[count++] = (uint32_t)i;
         }
     }
-    return code;
+    return code ? code : work_run(at, &replace_stand_ins, at->items, count, err);
 }
 
 /* ---- Events ---------------------------------------------------------------------- */

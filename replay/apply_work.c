@@ -135,9 +135,10 @@ int work_start(struct work *at, const struct apply_context *context, uint8_t *fa
     }
     at->rows = calloc(fold->entity_count + 1, sizeof *at->rows);
     at->found = calloc(fold->event_count + 1, sizeof *at->found);
+    at->stand_ins = calloc(fold->event_count + 1, sizeof *at->stand_ins);
     at->next_same = calloc(records + 1, sizeof *at->next_same);
     at->items = calloc(fold->event_count + 1, sizeof *at->items); /* entities are fewer */
-    if (!at->rows || !at->found || !at->next_same || !at->items) {
+    if (!at->rows || !at->found || !at->stand_ins || !at->next_same || !at->items) {
         return work_no_memory(err);
     }
     for (size_t i = 0; i < fold->entity_count; i++) {
@@ -152,6 +153,7 @@ void work_free(struct work *at)
     buf_free(&at->sql);
     free(at->items);
     free(at->next_same);
+    free(at->stand_ins);
     free(at->found);
     free(at->rows);
 }

@@ -34,6 +34,8 @@ struct work {
     uint8_t *fates;
     struct work_entity *rows; /* one a fold entity */
     bool *found;              /* one a fold event: it is in the table */
+    uint64_t *stand_ins;      /* one a fold event: the id of the event that stands in for
+                               * it, see schema/recovery.h; 0: none */
     uint32_t *next_same; /* one a record: the next of the same event, or WORK_NO_RECORD */
     uint32_t *items;     /* room for the indexes that a step is about */
     struct buf sql;
