@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 enum {
-    DISTURBANCES_QUICK = 8,
+    DISTURBANCES_QUICK = 4,
     DISTURBANCES = 30,
     RECORDS_EACH = 2500,         /* the slow writers get so many a disturbance */
     RECORDS_EACH_ENGINE = 20000, /* and the engine, to be at work as long */

@@ -14,6 +14,8 @@ static const struct {
     {"end-to-end", bench_end_to_end},
     {"intake", bench_intake},
     {"recover", bench_recover},
+    {"compare", bench_compare},
+    {"tune", bench_tune},
 };
 
 struct arguments {

@@ -22,6 +22,12 @@ static const struct {
     {"journal_ratio_1mib_1", "journal.1mib.1.ratio"},
     {"intake_records_ratio", "intake.ratio"},
     {"python_ratio", "compare.python.ratio"},
+    {"rsyslog_ratio", "compare.rsyslog.ratio"},
+    {"python_lost_by_kills", "compare.python.kill.taken_and_lost"},
+    {"rsyslog_lost_by_kills", "compare.rsyslog.kill.taken_and_lost"},
+    {"lost_by_kills", "compare.engine.kill.taken_and_lost"},
+    {"single_record_ms", "single.p50_ms"},
+    {"growth_ratio", "growth.ratio"},
     {"ready_ms_after_kill", "recover.ready_ms"},
     {"private_mib", "recover.private_mib"},
 };

@@ -20,6 +20,14 @@ dependencies_database="mariadb-server-core mariadb-client-core"
 # To test and lint.
 dependencies_test="$dependencies_database libcriterion-dev clang-format clang-tidy"
 
+# What the benchmark also compares with and draws with, where it is there; librsvg2-bin is
+# to look at a chart as PNG.
+# shellcheck disable=SC2034 # for who sources this
+dependencies_bench="
+    $dependencies_database python3-pymysql rsyslog rsyslog-mysql gnuplot-nox
+    librsvg2-bin
+"
+
 # Prints those of the packages named that are not installed. Any libcurl flavour will do.
 dependencies_missing() {
     for dependencies_name in "$@"; do
