@@ -16,13 +16,13 @@
 int database_connect(const struct bench *bench, const char *name, struct db **out_db,
                      struct err *err);
 
-/* Drops and makes the stream's two tables and `limit_communications`, a second event table
- * with the same columns, indexes and foreign key, and fills the entity table with the
- * workload's seeded nodes: their places, first_seen and last_seen before the workload's
- * start, communication_count 0. Empties the ledger. */
+/* Drops and makes the stream's two tables and `limit_communications`, a second event
+ * table with the same columns, indexes and foreign key, and fills the entity table with
+ * the workload's seeded nodes: their places, first_seen and last_seen before the
+ * workload's start, communication_count 0. Empties the ledger. */
 int database_seed(struct db *db, const struct stream *stream,
-                  const struct workload *workload,
-                  const struct workload_config *config, struct err *err);
+                  const struct workload *workload, const struct workload_config *config,
+                  struct err *err);
 
 /* Inserts `rows` ready communications of the workload into limit_communications by LOAD
  * DATA LOCAL, `rows_per_transaction` a transaction, foreign key on, and says how long the
@@ -40,8 +40,9 @@ struct database_expected {
 
 /* Compares, all in SQL: events and distinct keys with the expected, each entity's
  * communication_count, first_seen and last_seen with its events, events without entity,
- * and entities that were sent but have no event. *out_exact false: what is off is named
- * on standard error. */
+ * and entities that were sent but have no event. `expected` NULL: of a backlog that is
+ * applied in part only, where the tables must agree with each other. *out_exact false:
+ * what is off is named on standard error. */
 int database_check(struct db *db, const struct stream *stream,
                    const struct database_expected *expected, bool *out_exact,
                    struct err *err);

@@ -14,7 +14,7 @@ enum {
     PRODUCERS = 4,
     RECORDS_QUICK = 100000,
     RECORDS = 200000,
-    SINGLES_QUICK = 100,
+    SINGLES_QUICK = 300,
     SINGLES = 500,
 };
 
@@ -29,8 +29,10 @@ static int run_engine(struct stage *stage, const struct bodies *bodies, double *
     }
     poster_result_free(&posted);
     code = process_wait_applied(&stage->process, STAGE_APPLY_TIMEOUT_S, err);
-    *out_per_s =
-        bodies->records / ((double)(clock_steady_us(&clock_system) - begun_us) / 1e6);
+    double took_s = (double)(clock_steady_us(&clock_system) - begun_us) / 1e6;
+    if (code == ERR_OK) {
+        *out_per_s = bodies->records / took_s;
+    }
     return code;
 }
 
@@ -47,7 +49,7 @@ static int run_pair(struct stage *stage, bool limit_first, bool counts, struct e
                                           : run_engine(stage, &bodies, &engine, err);
     }
     bodies_free(&bodies);
-    code = code ? code : stage_check(stage, err);
+    code = code ? code : stage_check(stage, true, err);
     if (code == ERR_OK && counts) {
         struct report *report = stage->bench->report;
         report_add(report, engine, "end_to_end.lanes%d.records_per_s", LANES);
@@ -99,7 +101,7 @@ static int run(struct stage *stage, struct err *err)
     for (uint32_t i = 0; i < stage->bench->repetitions && code == ERR_OK; i++) {
         code = run_singles(stage, err);
     }
-    code = code ? code : stage_check(stage, err);
+    code = code ? code : stage_check(stage, true, err);
     return code ? code : process_stop(&stage->process, err);
 }
 

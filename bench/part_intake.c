@@ -17,9 +17,19 @@ enum {
     TRANSACTION_RECORDS = 50000,
     BODY_RECORDS = 500,
     PRODUCERS = 64, /* of the ratio */
-    RECORDS = 100000,
+    RECORDS_QUICK = 100000,
+    RECORDS = 200000,
+    BODIES_EACH = 8, /* of every producer, at least */
     LIMIT_RECORDS = 50000,
 };
+
+/* So many that the loop is a closed one. */
+static uint32_t records_for(const struct stage *stage, uint32_t producers)
+{
+    uint32_t least = stage->bench->quick ? RECORDS_QUICK : RECORDS;
+    uint32_t wanted = producers * BODIES_EACH * BODY_RECORDS;
+    return wanted > least && !stage->bench->quick ? wanted : least;
+}
 
 /* ---- Acknowledgements ------------------------------------------------------------ */
 
@@ -47,9 +57,10 @@ static void put_acks(struct stage *stage, uint32_t producers, uint32_t records,
 static int take_in(struct stage *stage, uint32_t producers, double *out_per_s,
                    struct err *err)
 {
+    uint32_t records = records_for(stage, producers);
     struct bodies bodies = {0};
     struct poster_result posted = {0};
-    int code = bodies_make(stage, RECORDS, BODY_RECORDS, &bodies, err);
+    int code = bodies_make(stage, records, BODY_RECORDS, &bodies, err);
     if (code == ERR_OK) {
         stage_stop_server(stage);
         double cpu_s = process_cpu_s(stage->process.pid);
@@ -57,8 +68,8 @@ static int take_in(struct stage *stage, uint32_t producers, double *out_per_s,
         cpu_s = process_cpu_s(stage->process.pid) - cpu_s;
         stage_continue_server(stage);
         if (code == ERR_OK) {
-            put_acks(stage, producers, RECORDS, &posted, cpu_s);
-            *out_per_s = RECORDS / ((double)posted.took_us / 1e6);
+            put_acks(stage, producers, records, &posted, cpu_s);
+            *out_per_s = records / ((double)posted.took_us / 1e6);
         }
     }
     poster_result_free(&posted);
@@ -88,7 +99,7 @@ static int run_pairs(struct stage *stage, struct err *err)
 /* Other numbers of producers, for the chart. */
 static int run_producers(struct stage *stage, struct err *err)
 {
-    static const uint32_t quick[] = {1, 8, 256};
+    static const uint32_t quick[] = {1, 8};
     static const uint32_t full[] = {1, 2, 4, 8, 16, 32, 128, 256};
     const uint32_t *numbers = stage->bench->quick ? quick : full;
     size_t count = stage->bench->quick ? sizeof quick / sizeof quick[0]
@@ -113,7 +124,7 @@ static int run_acks(struct stage *stage, struct err *err)
     code = code ? code : process_resume(&stage->process, err);
     code =
         code ? code : process_wait_applied(&stage->process, STAGE_APPLY_TIMEOUT_S, err);
-    return code ? code : stage_check(stage, err);
+    return code ? code : stage_check(stage, true, err);
 }
 
 /* ---- A stall under load ---------------------------------------------------------- */
@@ -124,6 +135,7 @@ enum {
     LOAD_INTERVAL_US = 1000000 / (LOAD_RECORDS_PER_S / BODY_RECORDS / LOAD_PRODUCERS),
     SAMPLE_US = 100000,
     DRAINED_SAMPLES = 5,
+    SAMPLES_MAX = 6000,
 };
 
 struct load {
@@ -167,7 +179,11 @@ static int sample(struct load *load, const struct stall *stall, uint64_t accepte
     struct stage *stage = load->stage;
     int64_t begun_us = clock_steady_us(&clock_system);
     bool stopped = false;
-    for (int drained = 0; drained < DRAINED_SAMPLES;) {
+    int drained = 0;
+    for (int i = 0; drained < DRAINED_SAMPLES; i++) {
+        if (i == SAMPLES_MAX) {
+            return err_set(err, ERR_TIMEOUT, 0, "the backlog doesn't drain");
+        }
         struct process_status status;
         int64_t at_us = clock_steady_us(&clock_system) - begun_us;
         bool stop = at_us >= stall->from_us && at_us < stall->to_us;
@@ -235,56 +251,44 @@ static int run_backlog(struct stage *stage, struct err *err)
     if (fclose(out) && code == ERR_OK) {
         code = err_set_errno(err, ERR_IO, errno, "%s", path);
     }
-    return code ? code : stage_check(stage, err);
+    return code ? code : stage_check(stage, true, err);
 }
 
 /* ---- While the journal grows ----------------------------------------------------- */
 
-enum { STEADY_US = 2000000, GROWTH_TIMEOUT_S = 900 };
+enum { STEADY_US = 2000000, GROWTH_TIMEOUT_S = 900, WRITTEN_AHEAD = 2 };
+static const uint64_t gib = 1ULL << 30;
 
-/* Posts the bodies over and over for a while. */
-static int post_for(struct stage *stage, const struct bodies *bodies, int64_t us,
-                    uint64_t *out_records, double *out_per_s, struct err *err)
+/* What was posted of bodies that are sent over and over. */
+struct flow {
+    uint64_t records;
+    double per_s;
+};
+
+/* For so long, and until the file has so many bytes. */
+static int post_until(struct stage *stage, const struct bodies *bodies, int64_t us,
+                      uint64_t bytes, struct flow *out, struct err *err)
 {
+    struct process_status status = {0};
     int64_t begun_us = clock_steady_us(&clock_system);
     int64_t took_us = 0;
     uint64_t records = 0;
-    while (took_us < us) {
-        struct poster_result posted;
-        if (stage_post(stage, bodies, PRODUCERS, &posted, err) != ERR_OK) {
-            return err->code;
-        }
+    while (took_us < us || status.journal_bytes < bytes) {
+        struct poster_result posted = {0};
+        int code = stage_post(stage, bodies, PRODUCERS, &posted, err);
         poster_result_free(&posted);
         records += bodies->records;
         took_us = clock_steady_us(&clock_system) - begun_us;
-    }
-    *out_records += records;
-    *out_per_s = (double)records / ((double)took_us / 1e6);
-    return ERR_OK;
-}
-
-/* Until the file is so much longer; the rate over all of it. */
-static int grow(struct stage *stage, const struct bodies *bodies, uint64_t bytes,
-                uint64_t *out_records, double *out_per_s, struct err *err)
-{
-    struct process_status status;
-    int64_t begun_us = clock_steady_us(&clock_system);
-    int64_t took_us = 0;
-    uint64_t records = 0;
-    int code = process_status(&stage->process, &status, err);
-    uint64_t wanted = status.journal_bytes + bytes;
-    while (code == ERR_OK && status.journal_bytes < wanted) {
-        double per_s;
-        code = post_for(stage, bodies, 1, &records, &per_s, err);
         code = code ? code : process_status(&stage->process, &status, err);
-        took_us = clock_steady_us(&clock_system) - begun_us;
         if (code == ERR_OK && took_us > GROWTH_TIMEOUT_S * 1000000LL) {
             code = err_set(err, ERR_TIMEOUT, 0, "the journal grows too slowly");
         }
+        if (code != ERR_OK) {
+            return code;
+        }
     }
-    *out_records += records;
-    *out_per_s = (double)records / ((double)took_us / 1e6);
-    return code;
+    *out = (struct flow){records, (double)records / ((double)took_us / 1e6)};
+    return ERR_OK;
 }
 
 /* What was acknowledged is all there, byte for byte, though it isn't applied. */
@@ -301,43 +305,88 @@ static int verify(struct stage *stage, uint64_t records, struct err *err)
     return code ? code : process_verify(&stage->process, err);
 }
 
-static int run_growth(struct stage *stage, const struct bodies *bodies, struct err *err)
+/* Posts with lanes paused and the database stopped. */
+static int post_stalled(struct stage *stage, const struct bodies *bodies, int64_t us,
+                        uint64_t bytes, struct flow *out, struct err *err)
 {
-    uint64_t bytes = (stage->bench->quick ? 1ULL : 6ULL) << 30;
-    uint64_t records = 0;
-    double steady = 0;
-    double growing = 0;
     int64_t ready_us;
     int code = process_start(&stage->process, &ready_us, err);
     code = code ? code : process_pause(&stage->process, err);
     stage_stop_server(stage);
-    code = code ? code : post_for(stage, bodies, STEADY_US, &records, &steady, err);
-    code = code ? code : grow(stage, bodies, bytes, &records, &growing, err);
+    code = code ? code : post_until(stage, bodies, us, bytes, out, err);
     stage_continue_server(stage);
-    code = code ? code : verify(stage, records, err);
-    if (code == ERR_OK) {
-        struct report *report = stage->bench->report;
-        report_add(report, steady, "growth.steady_records_per_s");
-        report_add(report, growing, "growth.records_per_s");
-        report_add(report, growing / steady, "growth.ratio");
-        fprintf(stderr, "growing by %.0f GB: %.0f records/s, steady %.0f, ratio %.2f\n",
-                (double)bytes / (1 << 30), growing, steady, growing / steady);
+    return code ? code : verify(stage, out->records, err);
+}
+
+/* Until the file was written ahead, while nothing is posted. */
+static int write_ahead(struct stage *stage, struct err *err)
+{
+    struct process_status status = {0};
+    int64_t ready_us;
+    int code = process_start(&stage->process, &ready_us, err);
+    for (int i = 0; code == ERR_OK && status.journal_bytes < WRITTEN_AHEAD * gib; i++) {
+        code = process_status(&stage->process, &status, err);
+        if (code == ERR_OK && i == SAMPLES_MAX) {
+            code = err_set(err, ERR_TIMEOUT, 0, "the journal is not written ahead");
+        }
+        rest(SAMPLE_US);
     }
+    return code ? code : process_stop(&stage->process, err);
+}
+
+/* In a journal whose pages are all written already, as one has that gives room back. */
+static int run_steady(struct stage *stage, const struct bodies *bodies,
+                      struct stage_options options, struct flow *out, struct err *err)
+{
+    char ahead[64];
+    (void)snprintf(ahead, sizeof ahead, ", preallocate: %dGiB", WRITTEN_AHEAD);
+    options.journal = ahead;
+    int code = stage_configure(stage, &options, err);
+    code = code ? code : write_ahead(stage, err);
+    options.journal = ", preallocate: 0";
+    code = code ? code : stage_configure(stage, &options, err);
+    return code ? code : post_stalled(stage, bodies, STEADY_US, 0, out, err);
+}
+
+static void put_growth(struct stage *stage, uint64_t bytes, const struct flow *steady,
+                       const struct flow *growing)
+{
+    struct report *report = stage->bench->report;
+    report_add(report, steady->per_s, "growth.steady_records_per_s");
+    report_add(report, growing->per_s, "growth.records_per_s");
+    report_add(report, growing->per_s / steady->per_s, "growth.ratio");
+    fprintf(stderr, "growing by %llu GiB: %.0f records/s, steady %.0f, ratio %.2f\n",
+            (unsigned long long)(bytes / gib), growing->per_s, steady->per_s,
+            growing->per_s / steady->per_s);
+}
+
+static int grow_once(struct stage *stage, const struct stage_options *options,
+                     struct err *err)
+{
+    const uint64_t bytes = (stage->bench->quick ? 1 : 6) * gib;
+    struct bodies bodies = {0};
+    struct flow steady = {0};
+    struct flow growing = {0};
+    int code = bodies_make(stage, RECORDS, BODY_RECORDS, &bodies, err);
+    code = code ? code : run_steady(stage, &bodies, *options, &steady, err);
+    code = code ? code : stage_renew(stage, options, err);
+    code = code ? code : post_stalled(stage, &bodies, 0, bytes, &growing, err);
+    if (code == ERR_OK) {
+        put_growth(stage, bytes, &steady, &growing);
+    }
+    bodies_free(&bodies);
     return code;
 }
 
-/* In a journal of its own, which is not applied: it would take the server a quarter of an
- * hour. */
+/* In journals of their own, which are not applied: that would take the server a quarter
+ * of an hour. */
 static int grow_journal(struct bench *bench, struct err *err)
 {
     struct stage stage;
-    struct bodies bodies = {0};
     const struct stage_options options = {
         .name = "growth", .lanes = 1, .transaction_records = TRANSACTION_RECORDS};
     int code = stage_open(&stage, bench, &options, err);
-    code = code ? code : bodies_make(&stage, RECORDS, BODY_RECORDS, &bodies, err);
-    code = code ? code : run_growth(&stage, &bodies, err);
-    bodies_free(&bodies);
+    code = code ? code : grow_once(&stage, &options, err);
     stage_close(&stage);
     return code;
 }

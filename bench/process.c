@@ -108,6 +108,7 @@ static void append_config(struct buf *out, const struct process *process,
     (void)snprintf(journal, sizeof journal, "%s/journal", process->directory);
     buf_append_text(out, "journal: {max_size: 16GiB, path: ");
     append_quoted(out, journal);
+    buf_append_text(out, options->journal ? options->journal : "");
     buf_printf(out,
                "}\nintake: {listen: \"127.0.0.1:%u\", max_body: 64MiB, "
                "max_bodies: 512MiB}\n",
@@ -157,6 +158,16 @@ static int control_path(const struct process *process, char *out, size_t size,
     return ERR_OK;
 }
 
+int process_configure(struct process *process, const struct process_options *options,
+                      struct err *err)
+{
+    struct buf text = {0};
+    append_config(&text, process, options);
+    int code = write_file(process->config, &text, err);
+    buf_free(&text);
+    return code;
+}
+
 int process_prepare(struct process *process, const struct bench *bench,
                     const struct process_options *options, struct err *err)
 {
@@ -165,7 +176,6 @@ int process_prepare(struct process *process, const struct bench *bench,
     }
     struct process made = {.bench = bench};
     char control[2 * PROCESS_PATH_MAX];
-    struct buf text = {0};
     (void)snprintf(made.directory, sizeof made.directory, "%s/%s", bench->directory,
                    options->name);
     int code = control_path(&made, control, sizeof control, err);
@@ -174,10 +184,8 @@ int process_prepare(struct process *process, const struct bench *bench,
     if (code == ERR_OK) {
         (void)snprintf(made.config, sizeof made.config, "%.200s/holdfast.yaml",
                        made.directory);
-        append_config(&text, &made, options);
-        code = write_file(made.config, &text, err);
+        code = process_configure(&made, options, err);
     }
-    buf_free(&text);
     if (code == ERR_OK) {
         *process = made;
     }

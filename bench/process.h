@@ -27,12 +27,18 @@ struct process_options {
     const char *stream;   /* preset botnet */
     uint32_t lanes;
     uint32_t transaction_records;
+    const char
+        *journal;     /* further keys of `journal`, each with a comma before it; NULL */
     const char *more; /* further YAML at top level; NULL */
 };
 
 /* Makes directory and configuration; an earlier one of that name is removed. */
 int process_prepare(struct process *process, const struct bench *bench,
                     const struct process_options *options, struct err *err);
+
+/* Writes the configuration anew: with other settings of an engine that doesn't run. */
+int process_configure(struct process *process, const struct process_options *options,
+                      struct err *err);
 
 /* Starts it and returns when /readyz says 200; *out_ready_us: from exec to then. */
 int process_start(struct process *process, int64_t *out_ready_us, struct err *err);

@@ -6,15 +6,21 @@
 static const char stream_name[] = "mozi";
 static const char stream_path[] = "/v1/streams/mozi/records";
 
-static int prepare(struct stage *stage, const struct stage_options *options,
-                   const char *database, struct err *err)
+static struct process_options process_of(const struct stage *stage,
+                                         const struct stage_options *options)
 {
-    struct process_options process = {.name = options->name,
-                                      .database = database,
-                                      .stream = stream_name,
-                                      .lanes = options->lanes,
-                                      .transaction_records =
-                                          options->transaction_records};
+    return (struct process_options){.name = options->name,
+                                    .database = stage->database,
+                                    .stream = stream_name,
+                                    .lanes = options->lanes,
+                                    .transaction_records = options->transaction_records,
+                                    .journal = options->journal};
+}
+
+static int prepare(struct stage *stage, const struct stage_options *options,
+                   struct err *err)
+{
+    struct process_options process = process_of(stage, options);
     int code = process_prepare(&stage->process, stage->bench, &process, err);
     code = code ? code : config_load(stage->process.config, &stage->config, err);
     if (code == ERR_OK) {
@@ -26,16 +32,19 @@ static int prepare(struct stage *stage, const struct stage_options *options,
 int stage_open(struct stage *stage, const struct bench *bench,
                const struct stage_options *options, struct err *err)
 {
-    char database[64];
     *stage = (struct stage){.bench = bench};
-    (void)snprintf(database, sizeof database, "bench_%s", options->name);
+    (void)snprintf(stage->database, sizeof stage->database, "bench_%s", options->name);
+    if (!bench->server) {
+        return err_set(err, ERR_INVALID, 0,
+                       "needs to know the database server's process: give its --server");
+    }
     workload_config_defaults(&stage->workload);
     stage->workload.seed = bench->seed;
     int code = workload_new(&stage->workload, &stage->sent, err);
     code = code ? code : workload_new(&stage->workload, &stage->limit, err);
     code = code ? code : expected_new(&stage->workload, &stage->expected, err);
-    code = code ? code : database_connect(bench, database, &stage->db, err);
-    code = code ? code : prepare(stage, options, database, err);
+    code = code ? code : database_connect(bench, stage->database, &stage->db, err);
+    code = code ? code : prepare(stage, options, err);
     return code ? code
                 : database_seed(stage->db, stage->stream, stage->sent, &stage->workload,
                                 err);
@@ -51,6 +60,21 @@ void stage_close(struct stage *stage)
     workload_free(stage->sent);
 }
 
+int stage_configure(struct stage *stage, const struct stage_options *options,
+                    struct err *err)
+{
+    struct process_options process = process_of(stage, options);
+    return process_configure(&stage->process, &process, err);
+}
+
+int stage_renew(struct stage *stage, const struct stage_options *options, struct err *err)
+{
+    process_kill(&stage->process);
+    config_free(stage->config);
+    stage->config = NULL;
+    return prepare(stage, options, err);
+}
+
 int stage_limit(struct stage *stage, uint32_t rows, double *out_per_s, struct err *err)
 {
     int64_t took_us;
@@ -62,11 +86,12 @@ int stage_limit(struct stage *stage, uint32_t rows, double *out_per_s, struct er
     return code;
 }
 
-int stage_check(struct stage *stage, struct err *err)
+int stage_check(struct stage *stage, bool whole, struct err *err)
 {
     struct database_expected expected = expected_now(stage->expected);
     bool exact = false;
-    int code = database_check(stage->db, stage->stream, &expected, &exact, err);
+    int code =
+        database_check(stage->db, stage->stream, whole ? &expected : NULL, &exact, err);
     if (code == ERR_OK && !exact) {
         stage->bench->report->exact = false;
     }
@@ -137,14 +162,10 @@ int stage_post(struct stage *stage, const struct bodies *bodies, uint32_t produc
 
 void stage_stop_server(const struct stage *stage)
 {
-    if (stage->bench->server) {
-        (void)kill(stage->bench->server, SIGSTOP);
-    }
+    (void)kill(stage->bench->server, SIGSTOP);
 }
 
 void stage_continue_server(const struct stage *stage)
 {
-    if (stage->bench->server) {
-        (void)kill(stage->bench->server, SIGCONT);
-    }
+    (void)kill(stage->bench->server, SIGCONT);
 }

@@ -17,6 +17,7 @@ enum { STAGE_LIMIT_ROWS = 50000, STAGE_APPLY_TIMEOUT_S = 600 };
 
 struct stage {
     const struct bench *bench;
+    char database[64];
     struct workload_config workload;
     struct workload *sent;
     struct workload *limit;
@@ -31,6 +32,7 @@ struct stage_options {
     const char *name; /* of the part: its directory; its database is bench_<name> */
     uint32_t lanes;
     uint32_t transaction_records;
+    const char *journal; /* as process_options.journal; NULL */
 };
 
 /* Tables seeded, engine configured and not started. Close it also after an error. */
@@ -39,12 +41,20 @@ int stage_open(struct stage *stage, const struct bench *bench,
 /* Kills the engine if it runs. */
 void stage_close(struct stage *stage);
 
+/* Configures the engine, which doesn't run, anew. */
+int stage_configure(struct stage *stage, const struct stage_options *options,
+                    struct err *err);
+
+/* An engine anew, with an empty journal, over the tables as they are. */
+int stage_renew(struct stage *stage, const struct stage_options *options,
+                struct err *err);
+
 /* LOAD DATA of so many ready events; rows a second. */
 int stage_limit(struct stage *stage, uint32_t rows, double *out_per_s, struct err *err);
 
-/* Compares the tables with what was sent; the report is not exact any more where they
- * differ. */
-int stage_check(struct stage *stage, struct err *err);
+/* Compares the tables with what was sent, or, where not the whole of it is applied, with
+ * each other; the report is not exact any more where they differ. */
+int stage_check(struct stage *stage, bool whole, struct err *err);
 
 /* Ready-made bodies. */
 struct bodies {
@@ -64,7 +74,7 @@ int stage_post(struct stage *stage, const struct bodies *bodies, uint32_t produc
                struct poster_result *out_result, struct err *err);
 
 /* The database's process stands still (SIGSTOP), or goes on. Whoever stops it must let it
- * go on, whatever happens. */
+ * go on, whatever happens (bench/run.sh does, where the harness is killed meanwhile). */
 void stage_stop_server(const struct stage *stage);
 void stage_continue_server(const struct stage *stage);
 
