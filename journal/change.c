@@ -1,7 +1,9 @@
 #include "journal/change.h"
 
 #include "journal/lanes.h"
+#include "journal/preallocate.h"
 
+#include <errno.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
@@ -30,8 +32,25 @@ static void sample_lanes(struct change *change)
     pthread_mutex_unlock(&journal->lock);
 }
 
-int handle_measure(const struct journal *journal, MDB_txn *txn, struct space *out_space,
-                   struct err *err)
+int handle_look_at_file(const struct journal *journal, struct extent *out_extent,
+                        struct err *err)
+{
+    struct stat file;
+    if (fstat(journal->store.data_fd, &file)) {
+        return err_set_errno(err, ERR_IO, errno, "cannot examine the journal's file");
+    }
+    struct extent extent = {.bytes = (uint64_t)file.st_size,
+                            .written = (uint64_t)file.st_blocks * 512,
+                            .end = store_end_bytes(&journal->store)};
+    if (extent.written > extent.bytes) {
+        extent.written = extent.bytes;
+    }
+    *out_extent = extent;
+    return ERR_OK;
+}
+
+int handle_measure(const struct journal *journal, MDB_txn *txn,
+                   const struct extent *extent, struct space *out_space, struct err *err)
 {
     const struct store *store = &journal->store;
     struct space space = {.page_size = store->page_size,
@@ -43,19 +62,14 @@ int handle_measure(const struct journal *journal, MDB_txn *txn, struct space *ou
         return rc;
     }
     struct statvfs disk;
-    struct stat file;
-    if (fstatvfs(store->data_fd, &disk) || fstat(store->data_fd, &file)) {
+    if (fstatvfs(store->data_fd, &disk)) {
         return err_set(err, ERR_IO, 0, "cannot ask how full the journal's disk is");
     }
     /* Zeros that are really there: a hole ahead takes disk when it is filled. */
     uint64_t end = store_end_bytes(store);
-    uint64_t written = (uint64_t)file.st_blocks * 512;
-    if (written > (uint64_t)file.st_size) {
-        written = (uint64_t)file.st_size;
-    }
     space.used_bytes = pages * store->page_size;
-    space.file_bytes = (uint64_t)file.st_size;
-    space.ahead_bytes = written > end ? written - end : 0;
+    space.file_bytes = extent->bytes;
+    space.ahead_bytes = extent->written > end ? extent->written - end : 0;
     space.disk_free_bytes = (uint64_t)disk.f_bavail * disk.f_frsize;
     *out_space = space;
     return ERR_OK;
@@ -73,7 +87,10 @@ int change_begin(struct journal *journal, struct change *change, struct err *err
         return store_error(err, rc, "cannot begin a transaction");
     }
     struct space space;
-    rc = handle_measure(journal, change->txn, &space, err);
+    rc = preallocate_look(journal, err);
+    if (!rc) {
+        rc = handle_measure(journal, change->txn, &journal->extent, &space, err);
+    }
     if (rc) {
         change_abort(change);
         return rc;

@@ -62,6 +62,13 @@ struct expiry_state {
     bool moved;           /* lanes moved since that one was at the front */
 };
 
+/* The file as it was last seen. Only the writer lengthens it. */
+struct extent {
+    uint64_t bytes;   /* its length */
+    uint64_t written; /* of it is on the disk; the rest are holes */
+    uint64_t end;     /* the last used page's end, then */
+};
+
 struct journal {
     struct journal_config config; /* (set) path is the store's */
     struct store store;           /* (set) */
@@ -103,12 +110,18 @@ struct journal {
     int64_t next_expiry_us; /* steady */
     int64_t next_reader_check_us;
     int64_t preallocate_after_us; /* steady: not before, after a failure */
+    struct extent extent;
     struct buf scratch;
 };
 
+/* Looks at the file. Costs more than the call: a file whose times were read gets new ones
+ * at its next write, and the sync after that writes its inode too. */
+int handle_look_at_file(const struct journal *journal, struct extent *out_extent,
+                        struct err *err);
+
 /* How full map and disk are, as the transaction sees them. Writer's handles only. */
-int handle_measure(const struct journal *journal, MDB_txn *txn, struct space *out_space,
-                   struct err *err);
+int handle_measure(const struct journal *journal, MDB_txn *txn,
+                   const struct extent *extent, struct space *out_space, struct err *err);
 
 /* What whoever is refused for want of room is told. */
 extern const char handle_full_advice[];

@@ -377,7 +377,11 @@ static int measure(struct journal *journal, struct journal_stat *stat, struct er
         return rc;
     }
     struct space space = {0};
-    rc = handle_measure(journal, txn, &space, err);
+    struct extent extent;
+    rc = handle_look_at_file(journal, &extent, err);
+    if (!rc) {
+        rc = handle_measure(journal, txn, &extent, &space, err);
+    }
     mdb_txn_abort(txn);
     if (!rc) {
         stat->size_max = space.map_bytes;

@@ -1,10 +1,12 @@
 /* From the file's present end, asked anew for each step: everything below it may hold a
  * page that was just committed. LMDB itself writes only within a commit, and commits are
- * made by the same thread. */
+ * made by the same thread.
+ *
+ * Where the length that was last seen is enough, the file is not asked: asking makes the
+ * commit's sync write the inode too (see handle.h). */
 #include "journal/preallocate.h"
 
 #include <errno.h>
-#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -37,78 +39,110 @@ static bool disk_has_room(const struct journal *journal, uint64_t len)
     return (uint64_t)disk.f_bavail * disk.f_frsize >= journal->reserve_bytes + len;
 }
 
-/* Bytes to be written now, at *out_at; 0: enough is there. */
-static uint64_t next_step(const struct journal *journal, uint64_t *out_at)
+/* Up to where zeros are to reach. */
+static uint64_t zeros_target(const struct journal *journal)
 {
-    struct stat file;
-    if (!journal->config.preallocate || fstat(journal->store.data_fd, &file)) {
-        return 0;
-    }
     uint64_t target = store_end_bytes(&journal->store) + journal->config.preallocate;
-    if (target > journal->store.map_bytes) {
-        target = journal->store.map_bytes;
+    return target < journal->store.map_bytes ? target : journal->store.map_bytes;
+}
+
+static bool is_due(const struct journal *journal)
+{
+    return journal->config.preallocate && journal->extent.bytes < zeros_target(journal);
+}
+
+int preallocate_look(struct journal *journal, struct err *err)
+{
+    const struct extent *extent = &journal->extent;
+    bool has_holes = extent->written < extent->bytes;
+    if (extent->bytes &&
+        !(has_holes && extent->end != store_end_bytes(&journal->store))) {
+        return ERR_OK;
     }
-    uint64_t len = (uint64_t)file.st_size;
-    *out_at = len;
-    if (len >= target) {
-        return 0;
+    return handle_look_at_file(journal, &journal->extent, err);
+}
+
+/* One step from the present end. *out_sys: why nothing was written, or not all. */
+static int write_step(struct journal *journal, int *out_sys, struct err *err)
+{
+    *out_sys = 0;
+    int rc = handle_look_at_file(journal, &journal->extent, err);
+    if (rc || !is_due(journal)) {
+        return rc;
     }
-    return target - len < STEP ? target - len : STEP;
+    uint64_t at = journal->extent.bytes;
+    uint64_t len = zeros_target(journal) - at;
+    len = len < STEP ? len : STEP;
+    *out_sys = disk_has_room(journal, len) ? write_zeros(journal->store.data_fd, at, len)
+                                           : ENOSPC;
+    if (!*out_sys) {
+        journal->extent.bytes += len;
+        journal->extent.written += len;
+    }
+    return ERR_OK;
 }
 
 int preallocate_step(struct journal *journal, bool sync, bool *out_more, struct err *err)
 {
-    uint64_t at = 0;
     *out_more = false;
     int64_t now = clock_steady_us(journal->config.clock);
-    if (now < journal->preallocate_after_us) {
+    if (now < journal->preallocate_after_us || !is_due(journal)) {
         return ERR_OK;
     }
-    uint64_t len = next_step(journal, &at);
-    if (!len) {
-        return ERR_OK;
+    int sys = 0;
+    int rc = write_step(journal, &sys, err);
+    if (rc) {
+        return rc;
     }
-    if (!disk_has_room(journal, len) || write_zeros(journal->store.data_fd, at, len)) {
+    if (sys) {
+        /* A part may have been written. */
         journal->preallocate_after_us = now + REST_US;
-        return ERR_OK;
+        return handle_look_at_file(journal, &journal->extent, err);
     }
     if (sync && fdatasync(journal->store.data_fd)) {
         return err_set_errno(err, ERR_IO, errno, "cannot sync the journal's file");
     }
-    *out_more = next_step(journal, &at) > 0;
+    *out_more = is_due(journal);
     return ERR_OK;
 }
 
-void preallocate_reach(const struct journal *journal, uint64_t bytes)
+int preallocate_reach(struct journal *journal, uint64_t bytes, struct err *err)
 {
-    struct stat file;
     uint64_t wanted = store_end_bytes(&journal->store) + bytes;
     if (wanted > journal->store.map_bytes) {
         wanted = journal->store.map_bytes;
     }
-    if (fstat(journal->store.data_fd, &file) || (uint64_t)file.st_size >= wanted) {
-        return;
+    if (journal->extent.bytes >= wanted) {
+        return ERR_OK;
+    }
+    int rc = handle_look_at_file(journal, &journal->extent, err);
+    if (rc || journal->extent.bytes >= wanted) {
+        return rc;
     }
     /* Where this fails, preallocate_cover makes up for it. */
-    int failed = ftruncate(journal->store.data_fd, (off_t)wanted);
-    (void)failed;
+    if (!ftruncate(journal->store.data_fd, (off_t)wanted)) {
+        journal->extent.bytes = wanted;
+    }
+    return ERR_OK;
 }
 
 int preallocate_cover(struct journal *journal, struct err *err)
 {
-    struct stat file;
     uint64_t end = store_end_bytes(&journal->store);
-    if (fstat(journal->store.data_fd, &file)) {
-        return err_set_errno(err, ERR_IO, errno, "cannot examine the journal's file");
-    }
-    uint64_t len = (uint64_t)file.st_size;
-    if (len >= end) {
+    if (journal->extent.bytes >= end) {
         return ERR_OK;
+    }
+    int rc = handle_look_at_file(journal, &journal->extent, err);
+    uint64_t len = journal->extent.bytes;
+    if (rc || len >= end) {
+        return rc;
     }
     int failed = write_zeros(journal->store.data_fd, len, end - len);
     if (!failed && fdatasync(journal->store.data_fd)) {
         failed = errno;
     }
-    return failed ? err_set_errno(err, ERR_IO, failed, "cannot extend the journal's file")
-                  : ERR_OK;
+    if (failed) {
+        return err_set_errno(err, ERR_IO, failed, "cannot extend the journal's file");
+    }
+    return handle_look_at_file(journal, &journal->extent, err);
 }

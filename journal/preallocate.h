@@ -10,11 +10,15 @@
  * so make this step durable at once. ERR_IO: the sync failed, which is final. */
 int preallocate_step(struct journal *journal, bool sync, bool *out_more, struct err *err);
 
+/* Brings journal->extent up to date where what is known of it may be wrong: at first, and
+ * while there are holes that commits fill. ERR_IO. */
+int preallocate_look(struct journal *journal, struct err *err);
+
 /* LMDB doesn't write a page that was allocated and freed in one transaction, even if it
  * is the file's last: the file would look truncated when it is opened again. So before a
  * commit that may take up to `bytes` of new pages the file is made long enough (a hole
  * will do), and after it the writer looks whether it was. */
-void preallocate_reach(const struct journal *journal, uint64_t bytes);
+int preallocate_reach(struct journal *journal, uint64_t bytes, struct err *err);
 int preallocate_cover(struct journal *journal, struct err *err);
 
 #endif

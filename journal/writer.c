@@ -230,7 +230,11 @@ static int transact(struct journal *journal, const struct group *group, bool roo
         return rc;
     }
     out_result->freed_bytes = change.freed_bytes;
-    preallocate_reach(journal, change_growth(&change));
+    rc = preallocate_reach(journal, change_growth(&change), err);
+    if (rc) {
+        change_abort(&change);
+        return rc;
+    }
     rc = change_commit(&change, &out_result->unknown, err);
     if (!rc) {
         rc = preallocate_cover(journal, err);
