@@ -238,11 +238,11 @@ static int ask(struct db *db, struct buf *sql, uint64_t *out_numbers, size_t cou
     struct db_rows rows = {0};
     int code = sql->failed ? err_set(err, ERR_NOMEM, 0, "no memory for a statement")
                            : db_query(db, buf_slice(sql), &rows, err);
-    if (code == ERR_OK &&
-        (!rows.cells || rows.row_count != 1 || rows.column_count != count)) {
+    bool answered = rows.cells && rows.row_count == 1 && rows.column_count == count;
+    if (code == ERR_OK && !answered) {
         code = err_set(err, ERR_INTERNAL, 0, "a comparison has no answer");
     }
-    for (size_t i = 0; i < count && code == ERR_OK; i++) {
+    for (size_t i = 0; i < count && answered; i++) {
         const char *cell = db_cell(&rows, 0, i).data; /* the sum of no rows is NULL */
         out_numbers[i] = cell ? strtoull(cell, NULL, 10) : 0;
     }

@@ -34,7 +34,7 @@ static const struct setting settings[] = {
     {1, 10000}, {1, 50000}, {2, 10000}, {1, 500},   {1, 2000},
     {2, 2000},  {2, 50000}, {4, 10000}, {4, 50000},
 };
-enum { SETTINGS_QUICK = 3, RECORDS_QUICK = 100000, RECORDS = 200000 };
+enum { SETTINGS_QUICK = 3, RECORDS_QUICK = 60000, RECORDS = 100000 };
 
 struct apply {
     const struct bench *bench;
@@ -76,6 +76,14 @@ static int post(struct client *client, const struct buf *body, uint32_t records,
     }
     buf_free(&answer.body);
     return code;
+}
+
+/* Of a round: whole transactions on every lane. */
+static uint32_t round_records(const struct bench *bench, const struct setting *setting)
+{
+    uint32_t wanted = bench->quick ? RECORDS_QUICK : RECORDS;
+    uint32_t at_once = setting->rows * setting->lanes;
+    return (wanted + at_once - 1) / at_once * at_once;
 }
 
 /* A body is parted by lanes, so that each lane's entry is about one transaction. */
@@ -246,6 +254,7 @@ static int run_rounds(struct apply *apply, const struct setting *setting, struct
 static int run_setting(struct apply *apply, const struct setting *setting,
                        struct err *err)
 {
+    apply->records = round_records(apply->bench, setting);
     int code = prepare(apply, setting, err);
     code = code ? code : run_rounds(apply, setting, err);
     config_free(apply->config);
@@ -288,13 +297,26 @@ static void close_apply(struct apply *apply)
     workload_free(apply->sent);
 }
 
+static void note_server(const struct apply *apply)
+{
+    const struct db_server *server = db_server(apply->db);
+    report_fact(
+        apply->bench->report, *apply->variant ? "database with binlog" : "database",
+        "%s, flush at each commit %s, doublewrite %s, binary log %s", server->version,
+        server->flush_each_commit ? "on" : "OFF", server->doublewrite ? "on" : "OFF",
+        !server->binlog_on      ? "off"
+        : server->binlog_synced ? "on and synced"
+                                : "on and NOT synced");
+}
+
 static int run_settings(const struct bench *bench, const char *variant, size_t count,
                         struct err *err)
 {
-    struct apply apply = {.bench = bench,
-                          .variant = variant,
-                          .records = bench->quick ? RECORDS_QUICK : RECORDS};
+    struct apply apply = {.bench = bench, .variant = variant};
     int code = open_apply(&apply, err);
+    if (code == ERR_OK) {
+        note_server(&apply);
+    }
     for (size_t i = 0; i < count && code == ERR_OK; i++) {
         code = run_setting(&apply, &settings[i], err);
     }

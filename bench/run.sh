@@ -171,8 +171,9 @@ server() {
     shift
     [ "${#data}" -le 96 ] || wrong "BENCH_DIR $base: too long a path for a Unix socket"
     mkdir "$data" "$data/tmp"
-    mariadb-install-db --no-defaults --auth-root-authentication-method=normal \
-        --skip-name-resolve --skip-test-db --datadir="$data/data" $as_root \
+    # from within: its chown of a whole path would trip over blanks
+    (cd "$data" && exec mariadb-install-db --no-defaults --skip-name-resolve \
+        --auth-root-authentication-method=normal --skip-test-db --datadir=./data $as_root) \
         >"$data/log" 2>&1 || {
         tail -n 20 "$data/log" >&2
         failed "mariadb-install-db failed, see above"
