@@ -88,7 +88,7 @@ Test(ahead, a_transaction_that_fails_twice_halves_with_one_made_ahead)
 {
     struct lane_kit kit;
     size_t mozi = begin(&kit, NULL);
-    kit.config.transaction_records_max = 3 * RECORDS;
+    kit.config.transaction_records_max = (size_t)3 * RECORDS;
     fake_fault(kit.database, &(struct fake_fault){.call = FAKE_APPLY,
                                                   .over_records = RECORDS,
                                                   .code = ERR_RESOURCE});
