@@ -36,6 +36,9 @@ enum {
     X(UNTIL, "until", "TIME", "only dead letters made at or before this time")           \
     X(EXECUTE, "execute", "", "do it; without it only the plan is shown")                \
     X(ACCEPT_GAP, "accept-gap", "", "pass over entries that are gone for good")          \
+    X(THRESHOLD, "threshold", "N", "percent; below it exit 1; default: as configured")   \
+    X(EXPLAIN, "explain", "", "when and where events are missing")                       \
+    X(COUNTS, "counts", "", "mend counts and first and last times instead")              \
     X(LIMIT, "limit", "N", "print at most so many; default 100")                         \
     X(USER, "user", "NAME", "the database user that rights are granted to")              \
     X(DATABASE_NAME, "database-name", "NAME", "the database; default: as configured")    \
@@ -130,5 +133,7 @@ int cli_deadletter_purge(const struct cli *cli);
 int cli_replay(const struct cli *cli);
 int cli_schema(const struct cli *cli);
 int cli_audit(const struct cli *cli);
+int cli_check(const struct cli *cli);
+int cli_repair(const struct cli *cli);
 
 #endif

@@ -143,6 +143,35 @@ const struct command cli_commands[] = {
                 "  holdfast audit --json\n",
         .options = WITH(JSON), .run = cli_audit,
     },
+    {
+        .name = "check", .arguments = "",
+        .summary = "has every entity its events, and do they agree?",
+        .help = "For each stream: entities without events, coverage, events without an\n"
+                "entity, counts and first and last times against the events. Reads in\n"
+                "short statements that lock nothing, beside a running engine. Entities\n"
+                "older than check.since miss nothing. Exit 1 below the threshold.\n"
+                "\n"
+                "  holdfast check --stream mozi --threshold 99.5\n"
+                "  holdfast check --explain      days, runs of ids, likely interruptions\n",
+        .options = WITH(STREAM) | WITH(THRESHOLD) | WITH(EXPLAIN) | WITH(QUIET) |
+                   WITH(JSON),
+        .run = cli_check,
+    },
+    {
+        .name = "repair", .arguments = "",
+        .summary = "give entities without events their events back",
+        .help = "Shows the plan, and a line that saves the tables first. With --execute\n"
+                "it is done, in chunks, each a transaction: events that the journal still\n"
+                "retains are written again; each other entity gets one event of type\n"
+                "data_recovery at its first time, which the real record replaces should it\n"
+                "come. Safe beside a running engine, to interrupt and to run again.\n"
+                "\n"
+                "  holdfast repair --stream mozi\n"
+                "  holdfast repair --stream mozi --execute\n"
+                "  holdfast repair --counts --execute    counts and times by the events\n",
+        .options = WITH(STREAM) | WITH(COUNTS) | WITH(EXECUTE) | WITH(QUIET) | WITH(JSON),
+        .run = cli_repair,
+    },
 };
 /* clang-format on */
 

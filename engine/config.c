@@ -56,6 +56,10 @@ static void set_defaults(struct config *config)
     config->fast = true;
     config->cache_bytes = MIB(64);
     config->max_future_us = INT64_C(24) * HOUR_S * 1000000;
+    config->check = (struct check_config){
+        .every_us = INT64_C(1) * HOUR_S * 1000000,
+        .threshold = 9900,
+    };
     config->log_level = LOG_INFO;
     config->log_format = LOG_LOGFMT;
 }
@@ -267,6 +271,10 @@ static void read_rest(struct config_reader *reader, const struct raw_config *raw
     read_bool(reader, "replay.fast", raw->replay.fast, &config->fast);
     read_size(reader, "replay.cache", raw->replay.cache, MIB(1), &config->cache_bytes);
     read_duration(reader, "max_future", raw->max_future, &config->max_future_us);
+    read_duration(reader, "check.since", raw->check.since, &config->check.since_us);
+    read_duration(reader, "check.every", raw->check.every, &config->check.every_us);
+    read_percent(reader, "check.threshold", raw->check.threshold,
+                 &config->check.threshold);
     read_word(reader, "log.level", raw->log.level, levels, &level);
     read_word(reader, "log.format", raw->log.format, formats, &format);
     config->log_level = (enum log_level)level;

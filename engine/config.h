@@ -26,6 +26,13 @@ struct intake_config {
     uint32_t threads;
 };
 
+/* `holdfast check`, and what the engine does of it by itself. */
+struct check_config {
+    int64_t since_us;   /* the age that events are kept; 0: for ever */
+    int64_t every_us;   /* the engine's own check; 0: never */
+    uint32_t threshold; /* hundredths of a percent */
+};
+
 /* Immutable after config_load. */
 struct config {
     const char *path; /* the file's name, for messages */
@@ -42,6 +49,7 @@ struct config {
     uint64_t cache_bytes; /* for entities, of all connections together */
     int32_t zone_offset_s;
     int64_t max_future_us;
+    struct check_config check;
     enum log_level log_level;
     enum log_format log_format;
     struct stream **streams;

@@ -72,6 +72,12 @@ struct raw_limits {
     char *max;
 };
 
+struct raw_check {
+    char *since;
+    char *every;
+    char *threshold;
+};
+
 struct raw_log {
     char *level;
     char *format;
@@ -137,6 +143,7 @@ struct raw_config {
     char *max_future;
     struct raw_limits dead_letters; /* max_size */
     struct raw_limits receipts;     /* retain, max */
+    struct raw_check check;
     struct raw_log log;
     struct raw_stream *streams;
     unsigned streams_count;

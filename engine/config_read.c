@@ -121,6 +121,18 @@ void read_count32(struct config_reader *reader, const char *path, const char *te
     *out = (uint32_t)number;
 }
 
+void read_percent(struct config_reader *reader, const char *path, const char *text,
+                  uint32_t *out_hundredths)
+{
+    if (has_text(reader, path, text) &&
+        !units_parse_percent(slice_text(text), out_hundredths)) {
+        read_refuse(reader, path,
+                    "'%.64s' is not a share from 0 to 100 with at most two decimals, "
+                    "such as 99.5",
+                    text);
+    }
+}
+
 void read_word(struct config_reader *reader, const char *path, const char *text,
                const char *const *words, unsigned *out_index)
 {

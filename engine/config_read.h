@@ -39,6 +39,10 @@ void read_count(struct config_reader *reader, const char *path, const char *text
 void read_count32(struct config_reader *reader, const char *path, const char *text,
                   struct read_range range, uint32_t *out);
 
+/* 0 to 100 with up to two decimals, in hundredths */
+void read_percent(struct config_reader *reader, const char *path, const char *text,
+                  uint32_t *out_hundredths);
+
 /* One of `words` (closed by NULL): its index. */
 void read_word(struct config_reader *reader, const char *path, const char *text,
                const char *const *words, unsigned *out_index);

@@ -107,6 +107,13 @@ static const cyaml_schema_field_t receipts_fields[] = {
     CYAML_FIELD_END,
 };
 
+static const cyaml_schema_field_t check_fields[] = {
+    TEXT("since", struct raw_check, since),
+    TEXT("every", struct raw_check, every),
+    TEXT("threshold", struct raw_check, threshold),
+    CYAML_FIELD_END,
+};
+
 static const cyaml_schema_field_t log_fields[] = {
     TEXT("level", struct raw_log, level),
     TEXT("format", struct raw_log, format),
@@ -200,6 +207,7 @@ static const cyaml_schema_field_t config_fields[] = {
     TEXT("max_future", struct raw_config, max_future),
     GROUP("dead_letters", struct raw_config, dead_letters, dead_letters_fields),
     GROUP("receipts", struct raw_config, receipts, receipts_fields),
+    GROUP("check", struct raw_config, check, check_fields),
     GROUP("log", struct raw_config, log, log_fields),
     LIST("streams", struct raw_config, streams, &stream_entry),
     CYAML_FIELD_END,

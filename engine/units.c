@@ -97,6 +97,51 @@ bool units_parse_count(struct slice text, uint64_t *out_count)
     return true;
 }
 
+/* Digits without their point, and how many stood behind it; false: not so. */
+static bool parse_decimal(struct slice text, uint32_t max, uint32_t *out_number,
+                          size_t *out_decimals)
+{
+    uint32_t number = 0;
+    size_t decimals = 0;
+    bool point = false;
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.data[i];
+        if (c == '.' && !point && i) {
+            point = true;
+            continue;
+        }
+        if (c < '0' || c > '9' || number > max) {
+            return false;
+        }
+        number = number * 10 + (uint32_t)(c - '0');
+        decimals += point;
+    }
+    *out_number = number;
+    *out_decimals = decimals;
+    return text.len > 0 && (!point || decimals > 0);
+}
+
+bool units_parse_percent(struct slice text, uint32_t *out_hundredths)
+{
+    enum { ALL = 10000, DECIMALS = 2 };
+    uint32_t number;
+    size_t decimals;
+    if (text.len && text.data[text.len - 1] == '%') {
+        text.len--;
+    }
+    if (!parse_decimal(text, ALL, &number, &decimals) || decimals > DECIMALS) {
+        return false;
+    }
+    for (; decimals < DECIMALS; decimals++) {
+        number *= 10;
+    }
+    if (number > ALL) {
+        return false;
+    }
+    *out_hundredths = number;
+    return true;
+}
+
 bool units_parse_bool(struct slice text, bool *out_value)
 {
     static const struct {

@@ -18,6 +18,9 @@ bool units_parse_duration(struct slice text, int64_t *out_us);
 /* "50000": decimal digits alone. */
 bool units_parse_count(struct slice text, uint64_t *out_count);
 
+/* "99", "99.5", "99.05", "99%": 0 to 100 with up to two decimals, in hundredths. */
+bool units_parse_percent(struct slice text, uint32_t *out_hundredths);
+
 /* true, false, yes, no, on, off. */
 bool units_parse_bool(struct slice text, bool *out_value);
 

@@ -114,16 +114,38 @@ static int apply_records(struct restore *restore, const struct decoded *decoded,
     return code;
 }
 
+static int decode_wanted(struct restore *restore, const struct journal_entries *entries,
+                         const struct restore_filter *filter, struct decoded *out_decoded,
+                         struct err *err)
+{
+    int code =
+        decode_entries(restore->journal, restore->stream, entries, out_decoded, err);
+    if (code == 0) {
+        filter_records(restore->stream, out_decoded, filter);
+    }
+    return code;
+}
+
+int restore_look(struct restore *restore, const struct journal_entries *entries,
+                 const struct restore_filter *filter, struct err *err)
+{
+    struct decoded decoded;
+    int code = decode_wanted(restore, entries, filter, &decoded, err);
+    if (code == 0) {
+        decode_free(&decoded);
+    }
+    return code;
+}
+
 int restore_apply(struct restore *restore, const struct journal_entries *entries,
                   const struct restore_filter *filter, uint64_t *out_events,
                   struct err *err)
 {
     struct decoded decoded;
-    int code = decode_entries(restore->journal, restore->stream, entries, &decoded, err);
+    int code = decode_wanted(restore, entries, filter, &decoded, err);
     if (code) {
         return code;
     }
-    filter_records(restore->stream, &decoded, filter);
     *out_events = 0;
     if (decoded.count) {
         code = apply_records(restore, &decoded, out_events, err);

@@ -34,4 +34,8 @@ int restore_apply(struct restore *restore, const struct journal_entries *entries
                   const struct restore_filter *filter, uint64_t *out_events,
                   struct err *err);
 
+/* Asks the filter about each of these records, and does nothing else. */
+int restore_look(struct restore *restore, const struct journal_entries *entries,
+                 const struct restore_filter *filter, struct err *err);
+
 #endif

@@ -79,7 +79,7 @@ static const char *const commands[] = {
     "deadletter purge",
     "replay",
     "schema",
-    "audit",
+    "audit", "check", "repair",
 };
 
 Test(cli, each_command_has_help)

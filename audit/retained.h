@@ -1,0 +1,30 @@
+/* audit/retained.h: walks the entries of a stream that the journal retains and that its
+ * database has applied, as the ledger says. Those above the ledger's position are
+ * pending: their lane will apply them. Not a door. */
+#ifndef HOLDFAST_AUDIT_RETAINED_H
+#define HOLDFAST_AUDIT_RETAINED_H
+
+#include "journal/journal.h"
+#include "replay/db.h"
+#include "schema/stream.h"
+
+struct retained {
+    uint64_t applied[STREAM_LANES_MAX]; /* per lane; 0: nothing of it is to be read */
+    bool any;
+};
+
+/* Reads the ledger. A lane whose ledger names another journal's entry is left out. */
+int retained_find(struct journal *journal, struct db *db, const struct stream *stream,
+                  struct retained *out_retained, struct err *err);
+
+/* Each entry, oldest first, outside of the journal's read transaction. The first code of
+ * `visit` that is not 0 ends it and is returned. */
+struct retained_visit {
+    int (*visit)(const struct journal_entries *entry, void *context, struct err *err);
+    void *context;
+};
+int retained_walk(const struct retained *retained, struct journal *journal,
+                  const struct stream *stream, const struct retained_visit *visit,
+                  struct err *err);
+
+#endif
