@@ -36,7 +36,7 @@ void workload_config_defaults(struct workload_config *config)
         .seed = 1,
         .ips = 300000,
         .seeded = 293037,
-        .zipf_exponent = 0.7,
+        .zipf_exponent = 0.9,
         .duplicate_share = 0.03,
         .moved_share = 0.02,
         .late_share = 0.02,
