@@ -4,19 +4,14 @@
 #include "engine/engine.h"
 #include "engine/report.h"
 
+#include <stdio.h>
+
 /* Samples of one lane each; false: it has none. */
 
 static bool accepted(const struct report_lane *lane, int64_t wall_us, double *out)
 {
     (void)wall_us;
     *out = (double)lane->journal.running;
-    return true;
-}
-
-static bool rejected(const struct report_lane *lane, int64_t wall_us, double *out)
-{
-    (void)wall_us;
-    *out = (double)lane->journal.rejected;
     return true;
 }
 
@@ -98,8 +93,6 @@ static const struct {
      "Records whose event was there with the same content.", duplicates},
     {"holdfast_records_conflict_total", "counter",
      "Records whose event was there with other content.", conflicts},
-    {"holdfast_records_rejected_total", "counter",
-     "Records that became dead letters when they were taken.", rejected},
     {"holdfast_records_given_up_total", "counter",
      "Records given up: dead letters purged, and gaps accepted.", given_up},
     {"holdfast_records_pending", "gauge", "Records not applied yet.", pending},
@@ -139,6 +132,72 @@ static void put_one(struct buf *out, const char *name, const char *type, const c
     buf_printf(out, "%s %.15g\n", name, value);
 }
 
+/* `labels`: none, or such as 'stream="mozi",'. */
+static void put_histogram(struct buf *out, const char *name, const char *labels,
+                          const struct histogram *histogram)
+{
+    unsigned long long all =
+        (unsigned long long)histogram_up_to(histogram, HISTOGRAM_BOUNDS);
+    int len = (int)strlen(labels); /* without the comma, alone */
+    for (size_t i = 0; i < HISTOGRAM_BOUNDS; i++) {
+        buf_printf(out, "%s_bucket{%sle=\"%.15g\"} %llu\n", name, labels,
+                   (double)histogram_bounds_us[i] / 1e6,
+                   (unsigned long long)histogram_up_to(histogram, i));
+    }
+    buf_printf(out, "%s_bucket{%sle=\"+Inf\"} %llu\n", name, labels, all);
+    const char *open = len ? "{" : "";
+    const char *close = len ? "}" : "";
+    len -= len > 0;
+    buf_printf(out, "%s_sum%s%.*s%s %.15g\n", name, open, len, labels, close,
+               (double)histogram->sum_us / 1e6);
+    buf_printf(out, "%s_count%s%.*s%s %llu\n", name, open, len, labels, close, all);
+}
+
+static const struct histogram *apply_times(const struct lane_counts *counts)
+{
+    return &counts->apply_times;
+}
+
+static const struct histogram *lags(const struct lane_counts *counts)
+{
+    return &counts->lags;
+}
+
+static void put_lane_histogram(struct buf *out, const struct report *report,
+                               const char *name, const char *help,
+                               const struct histogram *(*of)(const struct lane_counts *))
+{
+    put_head(out, name, "histogram", help);
+    for (size_t i = 0; i < report->replay.lane_count; i++) {
+        const struct lane_status *lane = &report->replay.lanes[i];
+        char labels[JOURNAL_STREAM_MAX + 48];
+        snprintf(labels, sizeof labels, "stream=\"%s\",lane=\"%u\",", lane->stream,
+                 lane->lane);
+        put_histogram(out, name, labels, of(&lane->counts));
+    }
+}
+
+/* Those of intake are counted in the journal for ever, those of replay since start: two
+ * series, or a restart would look like a counter that goes back a little. */
+static void put_dead_lettered(struct buf *out, const struct report *report)
+{
+    static const char name[] = "holdfast_records_dead_lettered_total";
+    put_head(
+        out, name, "counter",
+        "Records that became dead letters: at intake (ever), at apply (since start).");
+    for (size_t i = 0; i < report->lane_count; i++) {
+        const struct report_lane *lane = &report->lanes[i];
+        buf_printf(out, "%s{stream=\"%s\",lane=\"%u\",at=\"intake\"} %llu\n", name,
+                   lane->journal.stream, lane->journal.lane,
+                   (unsigned long long)lane->journal.rejected);
+        if (lane->replay) {
+            buf_printf(out, "%s{stream=\"%s\",lane=\"%u\",at=\"apply\"} %llu\n", name,
+                       lane->journal.stream, lane->journal.lane,
+                       (unsigned long long)lane->replay->counts.dead_letters);
+        }
+    }
+}
+
 static void put_journal(struct buf *out, const struct journal_stat *stat, int64_t wall_us)
 {
     put_one(out, "holdfast_journal_bytes", "gauge", "Bytes in use in the journal.",
@@ -153,8 +212,9 @@ static void put_journal(struct buf *out, const struct journal_stat *stat, int64_
             "1 while new records are refused for want of room.", stat->refusing);
     put_one(out, "holdfast_journal_commits_total", "counter",
             "Durable commits since start.", (double)stat->commits);
-    put_one(out, "holdfast_journal_commit_seconds_total", "counter",
-            "Time spent in commits since start.", (double)stat->commit_us_total / 1e6);
+    put_head(out, "holdfast_journal_commit_seconds", "histogram",
+             "How long the journal's durable commits took, since start.");
+    put_histogram(out, "holdfast_journal_commit_seconds", "", &stat->commit_times);
     put_one(out, "holdfast_journal_retention_reach_seconds", "gauge",
             "Age of the oldest entry that is retained in full.",
             stat->oldest_at_us ? (double)(wall_us - stat->oldest_at_us) / 1e6 : 0);
@@ -221,7 +281,15 @@ int engine_metrics(struct engine *engine, struct buf *out, struct err *err)
     }
     put_journal(out, &report.stat, wall_us);
     put_oldest_pending(out, &report, wall_us);
+    put_dead_lettered(out, &report);
     put_retries(out, &report);
+    put_lane_histogram(out, &report, "holdfast_apply_seconds",
+                       "How long transactions took, since start.", apply_times);
+    put_lane_histogram(
+        out, &report, "holdfast_lag_seconds",
+        "From a transaction's oldest entry being received to its commit in "
+        "the database, since start.",
+        lags);
     put_one(out, "holdfast_database_connected", "gauge",
             "1 while at least one worker is connected.", report.replay.connected);
     report_free(&report);

@@ -236,7 +236,7 @@ static void publish(struct change *change, int64_t commit_us)
         journal->marks_since_us = clock_steady_us(journal->config.clock);
     }
     journal->commits++;
-    journal->commit_us_total += (uint64_t)commit_us;
+    histogram_add(&journal->commit_times, commit_us);
     journal->refusing = change->refused;
     pthread_mutex_unlock(&journal->lock);
 }

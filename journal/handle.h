@@ -99,7 +99,7 @@ struct journal {
     int64_t marks_since_us; /* steady */
     bool lanes_moved;       /* a mark or confirmation came: expiry may find more */
     uint64_t commits;
-    uint64_t commit_us_total;
+    struct histogram commit_times;
     bool refusing;
     uint64_t full_from; /* no entry below it is retained in full */
     void (*on_commit)(void *context);

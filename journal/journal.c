@@ -461,7 +461,7 @@ int journal_stat(struct journal *journal, struct journal_stat *out_stat, struct 
     stat.dead_letters = journal->state.dead_kept;
     stat.receipts = journal->state.receipts;
     stat.commits = journal->commits;
-    stat.commit_us_total = journal->commit_us_total;
+    stat.commit_times = journal->commit_times;
     stat.queue_bytes = journal->queue_bytes;
     stat.refusing = journal->refusing || stat.free_bytes == 0;
     pthread_mutex_unlock(&journal->lock);

@@ -19,6 +19,7 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/histogram.h"
 #include "base/slice.h"
 
 #include <stdbool.h>
@@ -382,8 +383,8 @@ struct journal_stat {
     uint64_t dead_letter_bytes;
     uint64_t dead_letters; /* kept now */
     uint64_t receipts;
-    uint64_t commits;         /* since open */
-    uint64_t commit_us_total; /* since open, time in commit */
+    uint64_t commits;              /* since open */
+    struct histogram commit_times; /* since open: how long each took */
     uint64_t queue_bytes;
     int64_t oldest_at_us; /* received_at of the oldest entry in full: the reach */
     bool refusing;        /* below the reserve: only draining */

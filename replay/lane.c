@@ -117,7 +117,7 @@ static void get_well(struct lane *lane, enum lane_state state)
     }
 }
 
-void lane_count(struct lane *lane, const uint64_t totals[FATE_COUNT], int64_t took_us)
+void lane_count(struct lane *lane, const uint64_t totals[FATE_COUNT])
 {
     uint64_t records = totals[FATE_NEW] + totals[FATE_DUPLICATE] + totals[FATE_CONFLICT];
     if (lane->ends_well) {
@@ -132,7 +132,6 @@ void lane_count(struct lane *lane, const uint64_t totals[FATE_COUNT], int64_t to
     counts->duplicates += totals[FATE_DUPLICATE];
     counts->conflicts += totals[FATE_CONFLICT];
     counts->transactions++;
-    counts->apply_us_total += (uint64_t)took_us;
     pace_take(&lane->shared->pace, lane_now_us(lane), records);
     lane->dead_accepted = lane->dead_accepted && !lane->ends_well;
     pthread_mutex_unlock(&lane->shared->lock);

@@ -118,7 +118,7 @@ void lane_tell(struct lane *lane, const char *event, const struct err *err);
 void lane_publish(struct lane *lane, enum lane_state state, const struct err *why);
 
 /* A transaction of `totals` by fate is in the database, whoever saw it commit. */
-void lane_count(struct lane *lane, const uint64_t totals[FATE_COUNT], int64_t took_us);
+void lane_count(struct lane *lane, const uint64_t totals[FATE_COUNT]);
 
 /* The ledger has to be compared before anything else, and nothing expires until then. */
 void lane_forget_ledger(struct lane *lane);

@@ -345,12 +345,29 @@ static void begin_transaction(struct run *run)
     lane_tell(lane, "transaction_begun", NULL);
 }
 
+static void count_times(const struct run *run, int64_t took_us)
+{
+    struct lane *lane = run->lane;
+    const struct journal_entries *entries = &run->portion.entries;
+    int64_t now_us = clock_wall_us(lane_config(lane)->clock);
+    int64_t oldest_us = now_us;
+    for (size_t i = 0; i < entries->count; i++) {
+        int64_t at_us = entries->items[i].received_at_us;
+        oldest_us = at_us < oldest_us ? at_us : oldest_us;
+    }
+    pthread_mutex_lock(&lane->shared->lock);
+    histogram_add(&lane->status.counts.apply_times, took_us);
+    histogram_add(&lane->status.counts.lags, now_us - oldest_us);
+    pthread_mutex_unlock(&lane->shared->lock);
+}
+
 static int succeed(struct run *run, const struct apply_result *result, int64_t took_us,
                    struct err *err)
 {
     struct lane *lane = run->lane;
     lane->ledger = result->row;
-    lane_count(lane, result->totals, took_us);
+    lane_count(lane, result->totals);
+    count_times(run, took_us);
     lane_tell(lane, "transaction_done", NULL);
     /* Its first entry may have come after the comparison. */
     journal_confirm(lane_config(lane)->journal, lane->stream_name, lane->id.lane, true);

@@ -30,7 +30,7 @@ static void resolve_unknown(struct lane *lane, const struct ledger_row *row)
             [FATE_DUPLICATE] = row->duplicates - lane->ledger.duplicates,
             [FATE_CONFLICT] = row->conflicts - lane->ledger.conflicts,
         };
-        lane_count(lane, totals, 0);
+        lane_count(lane, totals);
     }
     struct err outcome = {0};
     snprintf(outcome.message, sizeof outcome.message, "%s", fates[fate]);

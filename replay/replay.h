@@ -33,8 +33,9 @@ struct lane_counts {
     uint64_t conflicts;
     uint64_t dead_letters; /* made by replay since start */
     uint64_t transactions;
-    uint64_t apply_us_total;
-    uint64_t retries[4];          /* by enum retry_class */
+    struct histogram apply_times; /* of transactions that were seen to commit */
+    struct histogram lags; /* of these: from their oldest entry's arrival to the commit */
+    uint64_t retries[4];   /* by enum retry_class */
     uint64_t ambiguous_committed; /* unknown commits that the ledger showed as done */
     uint64_t ambiguous_lost;
     uint64_t rewinds;

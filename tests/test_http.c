@@ -1104,6 +1104,21 @@ Test(http, status_is_json)
     end(&f);
 }
 
+/* Of the name of a sample's metric: without what a histogram's parts add. */
+static size_t series_len(const char *line)
+{
+    static const char *const parts[] = {"_bucket", "_sum", "_count"};
+    size_t len = strcspn(line, "{ ");
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        size_t part = strlen(parts[i]);
+        if (len > part + 8 && strncmp(line + len - part, parts[i], part) == 0 &&
+            strncmp(line + len - part - 8, "_seconds", 8) == 0) {
+            return len - part;
+        }
+    }
+    return len;
+}
+
 /* Every sample line follows its HELP and TYPE, once a name. */
 static void check_metrics(char *text)
 {
@@ -1119,7 +1134,7 @@ static void check_metrics(char *text)
             cr_expect_eq(strncmp(line + 7, name, strlen(name)), 0, "%s", line);
             continue;
         }
-        size_t len = strcspn(line, "{ ");
+        size_t len = series_len(line);
         cr_expect(len == strlen(name) && strncmp(line, name, len) == 0, "%s after %s",
                   line, name);
         const char *value = strrchr(line, ' ');
@@ -1143,7 +1158,10 @@ Test(http, metrics_are_prometheus)
         "\nholdfast_records_accepted_total{stream=\"mozi\",lane=\"0\"} 2\n",
         "\nholdfast_records_accepted_total{stream=\"(unrouted)\",lane=\"0\"} 1\n",
         "\nholdfast_records_pending{stream=\"mozi\",lane=\"0\"} 2\n",
-        "\nholdfast_records_rejected_total{stream=\"mozi\",lane=\"0\"} 1\n",
+        "\nholdfast_records_dead_lettered_total{stream=\"mozi\",lane=\"0\",at=\"intake\"}"
+        " 1\n",
+        "\nholdfast_journal_commit_seconds_bucket{le=\"+Inf\"} ",
+        "\n# TYPE holdfast_lag_seconds histogram\n",
         "\nholdfast_http_requests_total{code=\"200\"} 2\n",
         "\nholdfast_http_requests_total{code=\"404\"} 1\n",
         "\nholdfast_journal_capacity_bytes 8388608\n",
