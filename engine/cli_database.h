@@ -26,8 +26,4 @@ static inline bool database_wants(const struct database *database,
 /* As configured, at the present time. */
 struct check_rules database_check_rules(const struct config *config);
 
-struct json_writer;
-void check_put_report(struct json_writer *json, const struct check_report *report,
-                      uint32_t threshold);
-
 #endif

@@ -1,5 +1,6 @@
 /* `repair`: events for entities that have none, and counts that agree with the events. */
 #include "audit/repair.h"
+#include "engine/check_json.h"
 #include "engine/cli_database.h"
 #include "engine/cli_text.h"
 #include "engine/json.h"

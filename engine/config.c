@@ -273,6 +273,12 @@ static void read_rest(struct config_reader *reader, const struct raw_config *raw
     read_duration(reader, "max_future", raw->max_future, &config->max_future_us);
     read_duration(reader, "check.since", raw->check.since, &config->check.since_us);
     read_duration(reader, "check.every", raw->check.every, &config->check.every_us);
+    if (config->check.every_us && config->check.every_us < 1000000) {
+        read_refuse(reader, "check.every",
+                    "'%.64s' is less than a second; write 0 for never, or a time such "
+                    "as 1h",
+                    raw->check.every);
+    }
     read_percent(reader, "check.threshold", raw->check.threshold,
                  &config->check.threshold);
     read_word(reader, "log.level", raw->log.level, levels, &level);

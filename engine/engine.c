@@ -2,6 +2,7 @@
  * deadline has come, entries without a stream, the journal's health.
  */
 #include "engine/engine.h"
+#include "engine/checker.h"
 #include "engine/waiters.h"
 
 #include <pthread.h>
@@ -18,6 +19,7 @@ struct engine {
     struct db_hosts *hosts;
     struct intake_rules rules;
     struct waiters *waiters;
+    struct checker *checker; /* NULL: check.every is 0 */
     pthread_t keeper;
     bool keeper_started;
     int64_t started_us;
@@ -262,6 +264,9 @@ int engine_open(const struct config *config, struct engine **out_engine, struct 
         code ? code : settle_unrouted(engine, err); /* or replay takes it for backlog */
     code = code ? code : start_replay(engine, err);
     code = code ? code : start_keeper(engine, err);
+    if (code == ERR_OK && config->check.every_us > 0) {
+        code = checker_start(config, engine->hosts, &engine->checker, err);
+    }
     if (code != ERR_OK) {
         engine_close(engine, 0);
         return code;
@@ -280,6 +285,7 @@ void engine_close(struct engine *engine, int64_t timeout_us)
     if (!engine) {
         return;
     }
+    int64_t deadline_us = clock_steady_us(&clock_system) + timeout_us;
     pthread_mutex_lock(&engine->lock);
     engine->stopping = true;
     engine->to_wake = NULL;
@@ -288,7 +294,8 @@ void engine_close(struct engine *engine, int64_t timeout_us)
     if (engine->keeper_started) {
         pthread_join(engine->keeper, NULL);
     }
-    replay_stop(engine->replay, clock_steady_us(&clock_system) + timeout_us);
+    checker_stop(engine->checker);
+    replay_stop(engine->replay, deadline_us);
     journal_close(engine->journal);
     waiters_free(engine->waiters);
     db_hosts_free(engine->hosts);
@@ -312,6 +319,11 @@ struct journal *engine_journal(struct engine *engine)
 struct replay *engine_replay(struct engine *engine)
 {
     return engine->replay;
+}
+
+struct checker *engine_checker(struct engine *engine)
+{
+    return engine->checker;
 }
 
 const struct intake_rules *engine_intake_rules(const struct engine *engine)

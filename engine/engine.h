@@ -20,6 +20,7 @@ void engine_close(struct engine *engine, int64_t timeout_us);
 const struct config *engine_config(const struct engine *engine);
 struct journal *engine_journal(struct engine *engine);
 struct replay *engine_replay(struct engine *engine);
+struct checker *engine_checker(struct engine *engine); /* NULL: nothing is checked */
 const struct intake_rules *engine_intake_rules(const struct engine *engine);
 
 /* Who waits for a batch, and how long. */

@@ -1,4 +1,5 @@
 /* engine/status.c: GET /v1/status. */
+#include "engine/checker.h"
 #include "engine/engine.h"
 #include "engine/json.h"
 #include "engine/report.h"
@@ -131,6 +132,7 @@ int engine_status_json(struct engine *engine, struct buf *out, struct err *err)
         put_lane(json, &report.lanes[i], wall_us);
     }
     json_array_end(json);
+    checker_put(engine_checker(engine), json);
     json_object_end(json);
     bool done = buf_append_slice(out, json_result(json));
     json_free(json);
