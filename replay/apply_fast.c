@@ -5,9 +5,10 @@
  *    events of this run are newer than any that was stored, and its LATEST columns all
  *    come from its newest record. The others are locked, or made, as on the checked path,
  *    the newest of their stored events is read, and their older events are looked up.
- * 3. Send what the entities' columns are to change by into session tables, and UPDATE the
- *    entities from there by id and key. This locks the trusted ones, too. Every SET is
- *    relative to the row; nothing is written that was remembered.
+ * 3. Send what the entities' columns are to change by into session tables, in the order
+ *    of their ids, and UPDATE the entities from there by id and key. This locks the
+ *    trusted ones, too. Every SET is relative to the row; nothing is written that was
+ *    remembered.
  * 4. LOAD the new events. Their entities' rows were met and locked in this transaction,
  *    so the server need not look each of them up again (foreign_key_checks=0), unless the
  *    table has other foreign keys.
@@ -326,7 +327,7 @@ static bool append_delta(struct rows *rows, size_t entity)
     const struct work *at = rows->at;
     struct fast *fast = rows->fast;
     struct buf *out = &fast->data;
-    uint32_t item = (uint32_t)entity;
+    uint32_t item = at->items[entity];
     uint32_t tuple;
     if (!number_tuple(fast, at, item, &tuple)) {
         return false;
@@ -407,10 +408,32 @@ static int merge_chunk(struct fast *fast, const struct work *at, uint32_t first,
     return outcome.warnings ? work_miss(at, "warnings", 0, outcome.warnings, err) : 0;
 }
 
-static int merge(struct fast *fast, const struct work *at, struct err *err)
+static int compare_ids(const void *left, const void *right, void *context)
+{
+    const struct work_entity *rows = context;
+    uint64_t a = rows[*(const uint32_t *)left].id;
+    uint64_t b = rows[*(const uint32_t *)right].id;
+    return (a > b) - (a < b);
+}
+
+/* Into at->items: neighbours by id share pages, in the index of the ids and, where they
+ * have a value in common such as a count, in the index of that. Lanes of one stream have
+ * no entity in common; two engines that do may deadlock, which the server ends, and the
+ * loser tries again. */
+static void order_by_id(struct work *at)
+{
+    size_t total = at->fold->entity_count;
+    for (size_t i = 0; i < total; i++) {
+        at->items[i] = (uint32_t)i;
+    }
+    qsort_r(at->items, total, sizeof *at->items, compare_ids, at->rows);
+}
+
+static int merge(struct fast *fast, struct work *at, struct err *err)
 {
     size_t total = at->fold->entity_count;
     int code = 0;
+    order_by_id(at);
     for (size_t done = 0; done < total && code == 0;) {
         size_t count = total - done < fast->tables.chunk_entities
                            ? total - done
