@@ -1,9 +1,10 @@
+#include <stdarg.h> /* before <stdio.h>, or clang-tidy 14 does not know va_start */
+
 #include "bench/report.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <math.h>
-#include <stdarg.h>
 #include <string.h>
 #include <sys/utsname.h>
 #include <unistd.h>
