@@ -39,6 +39,8 @@ enum {
     X(THRESHOLD, "threshold", "N", "percent; below it exit 1; default: as configured")   \
     X(EXPLAIN, "explain", "", "when and where events are missing")                       \
     X(COUNTS, "counts", "", "mend counts and first and last times instead")              \
+    X(OUTPUT, "output", "FILE", "write to this new file instead of standard output")     \
+    X(DEAD_LETTERS, "dead-letters", "", "dead letters too, each with its reason")        \
     X(LIMIT, "limit", "N", "print at most so many; default 100")                         \
     X(USER, "user", "NAME", "the database user that rights are granted to")              \
     X(DATABASE_NAME, "database-name", "NAME", "the database; default: as configured")    \
@@ -126,6 +128,8 @@ int cli_resume(const struct cli *cli);
 int cli_journal_ls(const struct cli *cli);
 int cli_journal_show(const struct cli *cli);
 int cli_journal_verify(const struct cli *cli);
+int cli_journal_export(const struct cli *cli);
+int cli_journal_backup(const struct cli *cli);
 int cli_deadletter_ls(const struct cli *cli);
 int cli_deadletter_show(const struct cli *cli);
 int cli_deadletter_accept(const struct cli *cli);

@@ -80,6 +80,34 @@ const struct command cli_commands[] = {
         .options = WITH(QUIET) | WITH(JSON), .run = cli_journal_verify,
     },
     {
+        .name = "journal export", .arguments = "",
+        .summary = "the records as JSON, one a line",
+        .help = "Each line has seq, index, stream, lane, received_at and the record. Works\n"
+                "beside a running engine and ends with what was there when it began.\n"
+                "Entries that are no longer held in full are counted on standard error;\n"
+                "exit 1 where one could not be read.\n"
+                "\n"
+                "  holdfast journal export --stream mozi --output mozi.ndjson\n"
+                "  holdfast journal export --from 1000 --to 1999 | jq -c .record\n",
+        .options = WITH(STREAM) | WITH(FROM) | WITH(TO) | WITH(DEAD_LETTERS) |
+                   WITH(OUTPUT) | WITH(QUIET),
+        .run = cli_journal_export,
+    },
+    {
+        .name = "journal backup", .arguments = "DIRECTORY",
+        .summary = "a verified copy, also of a journal in use",
+        .help = "Copies in short steps, beside a running engine, into a new directory, and\n"
+                "reads every byte of it again before it gets its name. The copy is the\n"
+                "journal at one moment and keeps its id: put it in place of one that is\n"
+                "lost. Never run two engines on the same id: where the original still\n"
+                "lives, or the database has gone further than the copy, give the copy a\n"
+                "new one with `holdfast journal adopt`.\n"
+                "\n"
+                "  holdfast journal backup /backup/journal-2026-01-08\n",
+        .options = WITH(QUIET) | WITH(JSON), .args_min = 1, .args_max = 1,
+        .run = cli_journal_backup,
+    },
+    {
         .name = "deadletter ls", .arguments = "",
         .summary = "list records that could not be applied",
         .help = "  holdfast deadletter ls --stream mozi --reason too_long --limit 20\n",

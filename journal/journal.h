@@ -1,4 +1,5 @@
-/* journal/journal.h: the durable, ordered sequence of entries. The folder's only door.
+/* journal/journal.h: the durable, ordered sequence of entries. The folder's door; what is
+ * done to whole journals, apart from the engine, is behind journal/tools.h.
  *
  * Promise: when an append completes with ERR_OK its entries survive power loss; they
  * stay until they are marked done, and then for `retain`. The payload is opaque here.

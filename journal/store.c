@@ -119,25 +119,22 @@ static void registry_remove(struct store *store)
 
 /* ---- The directory --------------------------------------------------------------- */
 
-enum directory_state { DIRECTORY_MISSING, DIRECTORY_EMPTY, DIRECTORY_USED };
-
-static int look_at_directory(const char *path, enum directory_state *out_state,
-                             struct err *err)
+int store_look(const char *path, enum store_place *out_place, struct err *err)
 {
     DIR *dir = opendir(path);
     if (!dir && errno == ENOENT) {
-        *out_state = DIRECTORY_MISSING;
+        *out_place = STORE_MISSING;
         return ERR_OK;
     }
     if (!dir) {
         return err_set_errno(err, ERR_IO, errno, "cannot open the journal's directory %s",
                              path);
     }
-    *out_state = DIRECTORY_EMPTY;
+    *out_place = STORE_EMPTY;
     struct dirent *item;
     while ((item = readdir(dir)) != NULL) {
         if (strcmp(item->d_name, ".") != 0 && strcmp(item->d_name, "..") != 0) {
-            *out_state = DIRECTORY_USED;
+            *out_place = STORE_USED;
         }
     }
     (void)closedir(dir);
@@ -419,15 +416,15 @@ static int open_store(const char *path, uint64_t map_bytes, bool writer,
 int store_open_writer(const char *path, uint64_t map_bytes, bool create,
                       struct store *out_store, struct err *err)
 {
-    enum directory_state state = DIRECTORY_MISSING;
-    int rc = look_at_directory(path, &state, err);
+    enum store_place place = STORE_MISSING;
+    int rc = store_look(path, &place, err);
     if (rc) {
         return rc;
     }
-    if (state != DIRECTORY_USED && !create) {
+    if (place != STORE_USED && !create) {
         return err_set(err, ERR_NOT_FOUND, 0, "there is no journal at %s", path);
     }
-    if (state != DIRECTORY_USED) {
+    if (place != STORE_USED) {
         rc = store_create(path, map_bytes, err);
     }
     return rc ? rc : open_store(path, map_bytes, true, out_store, err);
@@ -435,12 +432,12 @@ int store_open_writer(const char *path, uint64_t map_bytes, bool create,
 
 int store_open_reader(const char *path, struct store *out_store, struct err *err)
 {
-    enum directory_state state = DIRECTORY_MISSING;
-    int rc = look_at_directory(path, &state, err);
+    enum store_place place = STORE_MISSING;
+    int rc = store_look(path, &place, err);
     if (rc) {
         return rc;
     }
-    if (state != DIRECTORY_USED) {
+    if (place != STORE_USED) {
         return err_set(err, ERR_NOT_FOUND, 0, "there is no journal at %s", path);
     }
     return open_store(path, 0, false, out_store, err);

@@ -31,6 +31,10 @@ struct store {
     uint64_t registered; /* 0: not in the table of open journals */
 };
 
+/* What is where a journal may be, or come to be. */
+enum store_place { STORE_MISSING, STORE_EMPTY, STORE_USED };
+int store_look(const char *path, enum store_place *out_place, struct err *err);
+
 /* Errors as journal_open. `map_bytes` 0: as the file says (readers). `out_store` is
  * zeroed on failure. */
 int store_open_writer(const char *path, uint64_t map_bytes, bool create,

@@ -72,24 +72,56 @@ static int put_record(MDB_txn *txn, MDB_dbi meta, struct slice key, struct buf *
     return rc ? store_error(err, rc, "cannot write the first records") : ERR_OK;
 }
 
-static int put_first_records(MDB_txn *txn, const struct format_identity *identity,
-                             struct err *err)
+static int open_databases(MDB_txn *txn, MDB_dbi out_dbi[BUILDING_DATABASES],
+                          struct err *err)
 {
     static const struct {
         const char *name;
         unsigned flags;
-    } databases[] = {
-        {"meta", 0}, {"entries", MDB_INTEGERKEY}, {"receipts", 0}, {"deadletter", 0}};
-    MDB_dbi meta = 0;
-    for (size_t i = 0; i < sizeof databases / sizeof *databases; i++) {
-        MDB_dbi dbi = 0;
-        int rc =
-            mdb_dbi_open(txn, databases[i].name, databases[i].flags | MDB_CREATE, &dbi);
+    } databases[BUILDING_DATABASES] = {[BUILDING_META] = {"meta", 0},
+                                       [BUILDING_ENTRIES] = {"entries", MDB_INTEGERKEY},
+                                       [BUILDING_RECEIPTS] = {"receipts", 0},
+                                       [BUILDING_DEAD] = {"deadletter", 0}};
+    for (size_t i = 0; i < BUILDING_DATABASES; i++) {
+        int rc = mdb_dbi_open(txn, databases[i].name, databases[i].flags | MDB_CREATE,
+                              &out_dbi[i]);
         if (rc) {
             return store_error(err, rc, "cannot create the journal's databases");
         }
-        meta = i ? meta : dbi;
     }
+    return ERR_OK;
+}
+
+int building_open(const struct building *building, uint64_t map_bytes, unsigned flags,
+                  struct building_env *out_env, struct err *err)
+{
+    struct building_env made = {0};
+    MDB_txn *txn = NULL;
+    int rc = store_env_new(map_bytes, &made.env, err);
+    if (rc) {
+        return rc;
+    }
+    int failed = mdb_env_open(made.env, building->temporary, flags, 0600);
+    failed = failed ? failed : mdb_txn_begin(made.env, NULL, 0, &txn);
+    rc = failed ? store_error(err, failed, "cannot create the journal's file")
+                : open_databases(txn, made.dbi, err);
+    failed = !rc ? mdb_txn_commit(txn) : 0;
+    if (failed) {
+        rc = store_error(err, failed, "cannot create the journal's databases");
+    } else if (rc && txn) {
+        mdb_txn_abort(txn);
+    }
+    if (rc) {
+        mdb_env_close(made.env);
+        return rc;
+    }
+    *out_env = made;
+    return ERR_OK;
+}
+
+static int put_first_records(MDB_txn *txn, MDB_dbi meta,
+                             const struct format_identity *identity, struct err *err)
+{
     struct buf value = {0};
     format_identity_encode(&value, identity);
     int rc = put_record(txn, meta, SLICE_LITERAL("id"), &value, err);
@@ -102,26 +134,22 @@ static int put_first_records(MDB_txn *txn, const struct format_identity *identit
     return rc;
 }
 
-static int fill_env(MDB_env *env, const char *directory,
+static int fill_env(const struct building_env *made,
                     const struct format_identity *identity, struct err *err)
 {
-    int rc = mdb_env_open(env, directory, 0, 0600);
-    if (rc) {
-        return store_error(err, rc, "cannot create the journal's file");
-    }
     MDB_txn *txn = NULL;
-    rc = mdb_txn_begin(env, NULL, 0, &txn);
+    int rc = mdb_txn_begin(made->env, NULL, 0, &txn);
     if (rc) {
         return store_error(err, rc, "cannot begin the first transaction");
     }
-    rc = put_first_records(txn, identity, err);
+    rc = put_first_records(txn, made->dbi[BUILDING_META], identity, err);
     if (rc) {
         mdb_txn_abort(txn);
         return rc;
     }
     rc = mdb_txn_commit(txn);
     if (!rc) {
-        rc = mdb_env_sync(env, 1);
+        rc = mdb_env_sync(made->env, 1);
     }
     return rc ? store_error(err, rc, "cannot commit the first records") : ERR_OK;
 }
@@ -145,41 +173,38 @@ static int write_sentinel(const char *path, const char *id, struct err *err)
     return failed ? err_set_errno(err, ERR_IO, failed, "cannot write %s", path) : ERR_OK;
 }
 
-/* Everything that the directory is to hold, synced. */
-static int build(const char *directory, uint64_t map_bytes, struct err *err)
+/* Draws the identity of a new journal. */
+static int draw_identity(struct format_identity *identity, struct err *err)
 {
-    struct format_identity identity = {0};
     struct timespec now;
-    if (getrandom(identity.id, sizeof identity.id, 0) != (ssize_t)sizeof identity.id) {
+    if (getrandom(identity->id, sizeof identity->id, 0) != (ssize_t)sizeof identity->id) {
         return err_set_errno(err, ERR_IO, errno, "cannot draw the journal's id");
     }
     clock_gettime(CLOCK_REALTIME, &now);
-    identity.created_at_us = (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
-    char id[JOURNAL_ID_TEXT];
-    format_id_text(identity.id, id);
-    MDB_env *env = NULL;
-    int rc = store_env_new(map_bytes, &env, err);
-    if (rc) {
-        return rc;
-    }
-    rc = fill_env(env, directory, &identity, err);
-    mdb_env_close(env);
+    identity->created_at_us = (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+    return ERR_OK;
+}
+
+static int sync_within(const char *directory, const char *name, struct err *err)
+{
+    struct buf path = {0};
+    buf_printf(&path, "%s/%s", directory, name);
+    int rc = buf_text(&path) ? sync_path(buf_text(&path), O_RDONLY, err)
+                             : err_set(err, ERR_NOMEM, 0, "out of memory");
+    buf_free(&path);
+    return rc;
+}
+
+int building_seal(const struct building *building, const char *id, struct err *err)
+{
+    const char *directory = building->temporary;
     struct buf path = {0};
     buf_printf(&path, "%s/journal.id", directory);
-    if (!rc) {
-        rc = buf_text(&path) ? write_sentinel(buf_text(&path), id, err)
+    int rc = buf_text(&path) ? write_sentinel(buf_text(&path), id, err)
                              : err_set(err, ERR_NOMEM, 0, "out of memory");
-    }
-    if (!rc) {
-        rc = sync_path(buf_text(&path), O_RDONLY, err);
-    }
-    buf_clear(&path);
-    buf_printf(&path, "%s/data.mdb", directory);
-    if (!rc) {
-        rc = buf_text(&path) ? sync_path(buf_text(&path), O_RDONLY, err)
-                             : err_set(err, ERR_NOMEM, 0, "out of memory");
-    }
     buf_free(&path);
+    rc = rc ? rc : sync_within(directory, "journal.id", err);
+    rc = rc ? rc : sync_within(directory, "data.mdb", err);
     return rc ? rc : sync_path(directory, O_RDONLY | O_DIRECTORY, err);
 }
 
@@ -231,40 +256,10 @@ static void remove_left_overs(const char *parent, struct slice base)
     (void)closedir(dir);
 }
 
-/* Builds in `temporary` and gives it its name. */
-static int build_and_rename(char *temporary, const char *path, uint64_t map_bytes,
-                            struct err *err)
-{
-    if (!mkdtemp(temporary)) {
-        return err_set_errno(err, ERR_IO, errno, "cannot create %s", temporary);
-    }
-    int fd = open(temporary, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB)) {
-        int failed = errno;
-        if (fd >= 0) {
-            (void)close(fd);
-        }
-        discard(AT_FDCWD, temporary);
-        return err_set_errno(err, ERR_IO, failed, "cannot lock %s", temporary);
-    }
-    int rc = build(temporary, map_bytes, err);
-    if (!rc && rename(temporary, path)) {
-        int failed = errno;
-        if (failed != ENOTEMPTY && failed != EEXIST) {
-            rc = err_set_errno(err, ERR_IO, failed,
-                               "cannot give the new journal its name %s (a mount point "
-                               "can't be one: use a directory in it)",
-                               path);
-        }
-        discard(AT_FDCWD, temporary);
-    } else if (rc) {
-        discard(AT_FDCWD, temporary);
-    }
-    (void)close(fd);
-    return rc;
-}
+/* ---- The directory beside its place ----------------------------------------------- */
 
-int store_create(const char *path, uint64_t map_bytes, struct err *err)
+/* Splits the path; removes what a crashed one left. */
+static int prepare(const char *path, struct building *building, struct err *err)
 {
     struct slice place = slice_text(path);
     while (place.len > 1 && place.data[place.len - 1] == '/') {
@@ -274,25 +269,113 @@ int store_create(const char *path, uint64_t map_bytes, struct err *err)
     struct slice base = place;
     struct buf parent = {0};
     struct buf temporary = {0};
+    struct buf whole = {0};
     if (slash) {
         base = slice_of(slash + 1, place.len - (size_t)(slash + 1 - place.data));
         buf_append(&parent, path, slash == path ? 1 : (size_t)(slash - path));
     } else {
         buf_append_text(&parent, ".");
     }
+    buf_append_slice(&whole, place);
     buf_append_slice(&temporary, place);
     buf_printf(&temporary, "%sXXXXXX", temporary_mark);
-    int rc = ERR_OK;
-    if (!buf_text(&parent) || !buf_text(&temporary) || temporary.failed) {
-        rc = err_set(err, ERR_NOMEM, 0, "out of memory");
-    } else {
-        remove_left_overs(parent.data, base);
-        rc = build_and_rename(temporary.data, path, map_bytes, err);
+    bool made = buf_text(&parent) && buf_text(&temporary) && buf_text(&whole);
+    *building = (struct building){
+        .path = whole.data, .parent = parent.data, .temporary = temporary.data, .fd = -1};
+    if (!made) {
+        return err_set(err, ERR_NOMEM, 0, "out of memory");
     }
-    if (!rc) {
-        rc = sync_path(parent.data, O_RDONLY | O_DIRECTORY, err);
+    remove_left_overs(building->parent, base);
+    return ERR_OK;
+}
+
+static void forget(struct building *building)
+{
+    if (building->fd >= 0) {
+        (void)close(building->fd);
     }
-    buf_free(&parent);
-    buf_free(&temporary);
+    free(building->path);
+    free(building->parent);
+    free(building->temporary);
+    *building = (struct building){.fd = -1};
+}
+
+void building_discard(struct building *building)
+{
+    if (building->fd >= 0) {
+        discard(AT_FDCWD, building->temporary);
+    }
+    forget(building);
+}
+
+int building_begin(const char *path, struct building *out_building, struct err *err)
+{
+    struct building building;
+    int rc = prepare(path, &building, err);
+    if (!rc && !mkdtemp(building.temporary)) {
+        rc = err_set_errno(err, ERR_IO, errno, "cannot create %s", building.temporary);
+    }
+    if (rc) {
+        forget(&building);
+        return rc;
+    }
+    building.fd = open(building.temporary, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (building.fd < 0 || flock(building.fd, LOCK_EX | LOCK_NB)) {
+        rc = err_set_errno(err, ERR_IO, errno, "cannot lock %s", building.temporary);
+        discard(AT_FDCWD, building.temporary);
+        forget(&building);
+        return rc;
+    }
+    *out_building = building;
+    return ERR_OK;
+}
+
+int building_publish(struct building *building, bool *out_taken, struct err *err)
+{
+    *out_taken = false;
+    if (rename(building->temporary, building->path)) {
+        int failed = errno;
+        *out_taken = failed == ENOTEMPTY || failed == EEXIST;
+        return *out_taken ? ERR_OK
+                          : err_set_errno(err, ERR_IO, failed,
+                                          "cannot give the new journal its name %s (a "
+                                          "mount point can't be one: use a directory in "
+                                          "it)",
+                                          building->path);
+    }
+    (void)close(building->fd);
+    building->fd = -1; /* nothing is left to be discarded */
+    return sync_path(building->parent, O_RDONLY | O_DIRECTORY, err);
+}
+
+/* ---- A fresh journal --------------------------------------------------------------- */
+
+static int build(const struct building *building, uint64_t map_bytes, struct err *err)
+{
+    struct format_identity identity = {0};
+    struct building_env made;
+    char id[JOURNAL_ID_TEXT];
+    int rc = draw_identity(&identity, err);
+    rc = rc ? rc : building_open(building, map_bytes, 0, &made, err);
+    if (rc) {
+        return rc;
+    }
+    rc = fill_env(&made, &identity, err);
+    mdb_env_close(made.env);
+    format_id_text(identity.id, id);
+    return rc ? rc : building_seal(building, id, err);
+}
+
+int store_create(const char *path, uint64_t map_bytes, struct err *err)
+{
+    struct building building;
+    bool taken = false;
+    int rc = building_begin(path, &building, err);
+    if (rc) {
+        return rc;
+    }
+    rc = build(&building, map_bytes, err);
+    rc = rc ? rc : building_publish(&building, &taken, err);
+    building_discard(&building);
     return rc;
 }

@@ -73,13 +73,17 @@ static const char *const commands[] = {
     "journal ls",
     "journal show",
     "journal verify",
+    "journal export",
+    "journal backup",
     "deadletter ls",
     "deadletter show",
     "deadletter accept",
     "deadletter purge",
     "replay",
     "schema",
-    "audit", "check", "repair",
+    "audit",
+    "check",
+    "repair",
 };
 
 Test(cli, each_command_has_help)
@@ -110,6 +114,8 @@ static const char *const misused[] = {
     "journal show x @",
     "journal ls --limit",
     "journal ls --limit ten @",
+    "journal backup @",
+    "journal export --from one @",
     "deadletter show 12 @",
     "deadletter accept @",
     "deadletter accept --stream none @",
@@ -255,6 +261,83 @@ Test(cli, dead_letters_are_kept_listed_and_strict_tells)
     expect(&bench, "deadletter show 1/1 @", 0, "reason: ip");
     expect(&bench, "deadletter show 1/7 @", 1, NULL);
     expect(&bench, "deadletter accept --stream mozi @", 1, NULL);
+    world_remove_dir(bench.dir);
+}
+
+static size_t count_lines(const char *text)
+{
+    size_t lines = 0;
+    for (; *text; text++) {
+        lines += *text == '\n';
+    }
+    return lines;
+}
+
+Test(cli, the_journal_is_exported_and_backed_up)
+{
+    enum { RECORDS = 3000 };
+    struct bench bench;
+    char words[512];
+    char *text = NULL;
+    setup(&bench);
+    char *records = many_records(RECORDS);
+    cr_assert_eq(run(&bench, "ingest --stream mozi - @", records, NULL), 0);
+    cr_assert_eq(run(&bench, "ingest --stream mozi - @",
+                     "{\"ip\":\"nonsense\",\"timestamp\":\"2026-01-08 01:04:26\"}", NULL),
+                 0);
+    free(records);
+    cr_assert_eq(run(&bench, "journal export @", NULL, &text), 0);
+    cr_assert_eq(count_lines(text), RECORDS);
+    cr_assert(strstr(text, "{\"seq\":1,\"index\":0,\"stream\":\"mozi\",\"lane\":0,"),
+              "%.200s", text);
+    cr_assert(strstr(text, "\"record\":{"), "%.200s", text);
+    free(text);
+    cr_assert_eq(run(&bench, "journal export --dead-letters @", NULL, &text), 0);
+    cr_assert_eq(count_lines(text), RECORDS + 1);
+    cr_assert(strstr(text, "\"dead_letter\":{"), "%.200s", text);
+    free(text);
+    expect(&bench, "journal export --from 2 --to 1 @", 0, NULL);
+    cr_assert_eq(run(&bench, "journal export --stream none @", NULL, &text), 0);
+    cr_assert_eq(count_lines(text), 0);
+    free(text);
+
+    snprintf(words, sizeof words, "journal export --output %.200s/out.ndjson @",
+             bench.dir);
+    expect(&bench, words, 0, NULL);
+    expect(&bench, words, 74, NULL); /* it is there already */
+    snprintf(words, sizeof words, "%.200s/out.ndjson", bench.dir);
+    text = world_read_file(words);
+    cr_assert(text);
+    cr_assert_eq(count_lines(text), RECORDS);
+    free(text);
+
+    snprintf(words, sizeof words, "journal backup %.200s/copy --json @", bench.dir);
+    expect(&bench, words, 0, "\"sound\":true");
+    expect(&bench, words, 1, NULL);
+    world_remove_dir(bench.dir);
+}
+
+/* `journal export | head -1` is no error. */
+Test(cli, an_export_nobody_reads_on_ends_quietly)
+{
+    struct bench bench;
+    char line[2048];
+    char *text = NULL;
+    setup(&bench);
+    char *records = many_records(20000);
+    cr_assert_eq(run(&bench, "ingest --stream mozi - @", records, NULL), 0);
+    free(records);
+    snprintf(line, sizeof line,
+             "{ %s journal export --quiet --config %s; echo code $? >&2; } 2>&1 "
+             ">/dev/full | cat; { %s journal export --quiet --config %s 2>&1; "
+             "echo code $? >&2; } 2>%s/code | head -1 >/dev/null; cat %s/code",
+             world_holdfast(), bench.config, world_holdfast(), bench.config, bench.dir,
+             bench.dir);
+    const char *argv[] = {"sh", "-c", line, NULL};
+    cr_assert_eq(world_run(argv, NULL, &text, TIMEOUT_MS), 0);
+    cr_assert_str_eq(text, "holdfast: cannot write the export: No space left on device\n"
+                           "code 74\ncode 0\n");
+    free(text);
     world_remove_dir(bench.dir);
 }
 

@@ -1,0 +1,243 @@
+/* Copies, mending and new identities of journals that were really used, damaged, copied.
+ */
+#include "journal/tools.h"
+#include "tests/journal_kit.h"
+
+#include <criterion/criterion.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static void place(const struct kit *kit, const char *name, char out_path[128])
+{
+    (void)snprintf(out_path, 128, "%s/%s", kit->directory, name);
+}
+
+static int backup(const struct kit *kit, const char *target, struct err *err)
+{
+    struct journal_verify_result result;
+    return journal_backup(kit->path, target, NULL, &result, err);
+}
+
+static void expect_backup(const struct kit *kit, const char *target)
+{
+    struct err err = {0};
+    int rc = backup(kit, target, &err);
+    cr_assert(rc == ERR_OK, "%s", err.message);
+}
+
+static struct journal *open_copy(const char *path)
+{
+    struct journal *copy = NULL;
+    struct err err = {0};
+    int rc = journal_open_reader(path, &copy, &err);
+    cr_assert(rc == ERR_OK, "%s", err.message);
+    return copy;
+}
+
+/* Files in the kit's directory: nothing half-made is left beside the journal. */
+static size_t count_files(const struct kit *kit)
+{
+    DIR *dir = opendir(kit->directory);
+    size_t count = 0;
+    cr_assert(dir);
+    for (struct dirent *item; (item = readdir(dir)) != NULL;) {
+        count += item->d_name[0] != '.';
+    }
+    cr_assert_eq(closedir(dir), 0);
+    return count;
+}
+
+static bool count_letter(const struct journal_dead_entry *entry, void *context)
+{
+    size_t *count = context;
+    *count += slice_is(entry->letter.bytes, "lone row");
+    return true;
+}
+
+/* ---- backup ---------------------------------------------------------------------- */
+
+Test(journal_tools, a_backup_holds_all_that_the_journal_does)
+{
+    struct kit kit;
+    char target[128];
+    kit_start(&kit);
+    place(&kit, "copy", target);
+    kit_open(&kit);
+    for (unsigned i = 0; i < 300; i++) {
+        kit_append_bytes(&kit, i % 3 ? "mozi" : "test", i % 2, 10 + 37 * i, i);
+    }
+    kit_done(&kit, 200);
+    struct journal_dead_letter letter = {
+        .reason = "bad", .field = "", .detail = "", .bytes = SLICE_LITERAL("lone row")};
+    struct err err = {0};
+    cr_assert_eq(journal_dead_letters_add(kit.journal, 7, &letter, 1, &err), ERR_OK);
+    cr_assert_eq(journal_setting_put(kit.journal, "paused", "yes", &err), ERR_OK);
+    struct journal_lane lane = kit_lane(&kit, "mozi", 1);
+    struct journal_stat stat = kit_stat(&kit);
+    kit_close(&kit);
+    expect_backup(&kit, target);
+
+    struct journal *copy = open_copy(target);
+    kit_open(&kit);
+    cr_assert_str_eq(journal_id(copy), journal_id(kit.journal));
+    for (uint64_t seq = 1; seq <= 300; seq++) {
+        struct journal_entries there = {0};
+        struct journal_entries here = {0};
+        cr_assert_eq(journal_read_entry(copy, seq, &there, &err), ERR_OK);
+        cr_assert_eq(journal_read_entry(kit.journal, seq, &here, &err), ERR_OK);
+        cr_assert(slice_equal(there.items[0].payload, here.items[0].payload));
+        cr_assert_arr_eq(there.items[0].sum, here.items[0].sum, JOURNAL_SUM_LEN);
+        journal_entries_free(&there);
+        journal_entries_free(&here);
+    }
+    struct journal_lane copied;
+    struct journal_stat copied_stat;
+    cr_assert_eq(journal_lane_get(copy, "mozi", 1, &copied, &err), ERR_OK);
+    cr_assert_eq(copied.done.seq, lane.done.seq);
+    cr_assert_eq(copied.running, lane.running);
+    cr_assert_eq(journal_stat(copy, &copied_stat, &err), ERR_OK);
+    cr_assert_eq(copied_stat.next_seq, stat.next_seq);
+    cr_assert_eq(copied_stat.dead_letter_bytes, stat.dead_letter_bytes);
+    size_t letters = 0;
+    cr_assert_eq(journal_dead_letters_visit(copy, 1, 300, count_letter, &letters, &err),
+                 ERR_OK);
+    cr_assert_eq(letters, 1);
+    struct buf value = {0};
+    cr_assert_eq(journal_setting_get(copy, "paused", &value, &err), ERR_OK);
+    cr_assert(slice_is(buf_slice(&value), "yes"));
+    buf_free(&value);
+    journal_close(copy);
+
+    /* and it can be written to */
+    kit_close(&kit);
+    kit.config.path = target;
+    kit_open(&kit);
+    cr_assert_eq(kit_append(&kit, "mozi", 0, "next"), 301);
+    kit_end(&kit);
+}
+
+Test(journal_tools, a_backup_while_entries_come)
+{
+    struct kit kit;
+    char target[128];
+    kit_start(&kit);
+    place(&kit, "copy", target);
+    struct kit_program program = kit_run(&kit, "append", 0);
+    struct kit_ack ack = {0};
+    uint64_t acknowledged = 0;
+    for (int i = 0; i < 200; i++) {
+        cr_assert_eq(read(program.out, &ack, sizeof ack), (ssize_t)sizeof ack);
+        acknowledged = ack.seq > acknowledged ? ack.seq : acknowledged;
+    }
+    expect_backup(&kit, target);
+    cr_assert_eq(waitpid(program.pid, NULL, WNOHANG), 0, "it writes on");
+    cr_assert_eq(kill(program.pid, SIGKILL), 0);
+    (void)kit_wait(&program);
+
+    struct journal_verify_result result;
+    struct err err = {0};
+    int rc = journal_verify(target, NULL, NULL, &result, &err);
+    cr_assert(rc == ERR_OK, "%s", err.message);
+    cr_assert_eq(result.first_seq, 1);
+    cr_assert_geq(result.last_seq, acknowledged);
+    struct journal *copy = open_copy(target);
+    struct journal_stat stat;
+    cr_assert_eq(journal_stat(copy, &stat, &err), ERR_OK);
+    cr_assert_eq(stat.next_seq, result.last_seq + 1);
+    journal_close(copy);
+    kit_end(&kit);
+}
+
+Test(journal_tools, a_backup_of_stubs_and_of_nothing)
+{
+    struct kit kit;
+    char target[128];
+    kit_start(&kit);
+    place(&kit, "empty", target);
+    kit_open(&kit);
+    kit_close(&kit);
+    expect_backup(&kit, target);
+
+    kit.config.retain_us = 0;
+    kit_open(&kit);
+    kit_append(&kit, "first", 0, "stays");
+    for (int i = 0; i < 20; i++) {
+        kit_append(&kit, "mozi", 0, "leaves");
+    }
+    kit_done(&kit, 21);
+    journal_confirm(kit.journal, "mozi", 0, true);
+    kit_pass(&kit, 120LL * 1000000);
+    while (kit_state(&kit, 20) == JOURNAL_ENTRY_FULL) {
+        kit_pass(&kit, 120LL * 1000000);
+        kit_commit(&kit);
+    }
+    kit_close(&kit);
+    place(&kit, "stubs", target);
+    expect_backup(&kit, target);
+    kit.config.path = target;
+    kit_open(&kit);
+    cr_assert_eq(kit_state(&kit, 1), JOURNAL_ENTRY_FULL);
+    cr_assert_eq(kit_state(&kit, 20), JOURNAL_ENTRY_EXPIRED);
+    kit_end(&kit);
+}
+
+Test(journal_tools, a_backup_refuses_what_is_taken_or_damaged)
+{
+    struct kit kit;
+    char target[128];
+    char file[160];
+    struct err err = {0};
+    kit_start(&kit);
+    place(&kit, "copy", target);
+    kit_open(&kit);
+    kit_append(&kit, "mozi", 0, "the needle");
+    kit_close(&kit);
+    expect_backup(&kit, target);
+    cr_assert_eq(backup(&kit, target, &err), ERR_INVALID);
+    cr_assert(strstr(err.message, "exists already"), "%s", err.message);
+    size_t files = count_files(&kit);
+
+    (void)snprintf(file, sizeof file, "%s/data.mdb", kit.path);
+    int fd = open(file, O_RDWR | O_CLOEXEC);
+    off_t len = lseek(fd, 0, SEEK_END);
+    char *bytes = malloc((size_t)len);
+    cr_assert_eq(pread(fd, bytes, (size_t)len, 0), len);
+    const char *at = memmem(bytes, (size_t)len, "the needle", 10);
+    cr_assert(at);
+    cr_assert_eq(pwrite(fd, "!", 1, at - bytes), 1);
+    cr_assert_eq(close(fd), 0);
+    free(bytes);
+    place(&kit, "other", target);
+    cr_assert_eq(backup(&kit, target, &err), ERR_CORRUPT);
+    cr_assert(strstr(err.message, "entry 1"), "%s", err.message);
+    cr_assert_eq(count_files(&kit), files, "nothing half-made is left");
+    kit_end(&kit);
+}
+
+/* A limit on the size of files stands for a disk that is full. */
+Test(journal_tools, a_backup_without_room_leaves_nothing)
+{
+    struct kit kit;
+    char target[128];
+    struct err err = {0};
+    kit_start(&kit);
+    place(&kit, "copy", target);
+    kit_open(&kit);
+    for (unsigned i = 0; i < 40; i++) {
+        kit_append_bytes(&kit, "mozi", 0, 50000, i);
+    }
+    kit_close(&kit);
+    size_t files = count_files(&kit);
+    struct rlimit limit = {.rlim_cur = 1 << 20, .rlim_max = RLIM_INFINITY};
+    (void)signal(SIGXFSZ, SIG_IGN);
+    cr_assert_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    cr_assert_eq(backup(&kit, target, &err), ERR_IO, "%s", err.message);
+    cr_assert_eq(count_files(&kit), files);
+    kit_end(&kit);
+}
