@@ -3,6 +3,7 @@
 #include "schema/ddl.h"
 #include "schema/recovery.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <strings.h>
 
@@ -155,6 +156,7 @@ static int find_indexes(struct db *db, struct audit_columns *columns, struct err
 int columns_find(struct db *db, const struct stream *stream, int32_t zone_offset_s,
                  struct audit_columns *out_columns, struct err *err)
 {
+    assert(stream->entity.columns && stream->event.columns);
     struct audit_columns columns = {.stream = stream, .zone_offset_s = zone_offset_s};
     bool entities = false;
     bool events = false;

@@ -37,7 +37,8 @@ static void put_burst(struct json_writer *json, const struct check_burst *burst)
 double check_share(uint64_t part, uint64_t whole)
 {
     enum { ALL = 10000 };
-    return whole ? (double)(part * ALL / whole) / 100 : 0;
+    uint64_t hundredths = whole ? part * ALL / whole : 0;
+    return (double)hundredths / 100;
 }
 
 const char *check_day_text(int64_t day, char out_text[VALUE_TIME_TEXT])

@@ -388,6 +388,70 @@ Test(check, the_engine_checks_by_itself_and_says_so_in_status)
     bench_end(&bench);
 }
 
+/* ---- From the journal ------------------------------------------------------------- */
+
+static void wait_events(struct bench *bench, pid_t engine, int64_t events)
+{
+    while (world_scalar(&bench->w, "SELECT COUNT(*) FROM botnet_communications_mozi") !=
+           events) {
+        cr_assert_eq(kill(engine, 0), 0, "the engine ended");
+        usleep(10000);
+    }
+}
+
+/* Two entities lose two and one of their events, a third has never had any. */
+Test(check, events_come_back_from_the_journal)
+{
+    struct bench bench;
+    static const char input[] = "2026-01-08 01:00:01,10.0.0.1,beacon\n"
+                                "2026-01-08 01:00:02,10.0.0.1,scan\n"
+                                "2026-01-08 01:00:03,10.0.0.2,beacon\n"
+                                "2026-01-08 01:00:04,10.0.0.3,beacon\n";
+    bench_begin(&bench, "intake: {listen: \"127.0.0.1:0\"}\n");
+    const char *serve[] = {world_holdfast(), "serve", "--config", bench.config, NULL};
+    char log[WORLD_PATH_MAX];
+    snprintf(log, sizeof log, "%.200s/serve.log", bench.dir);
+    pid_t pid = world_spawn(serve, NULL, log);
+    world_wait_log(log, "listening", pid, TIMEOUT_MS);
+    const char *ingest[] = {world_holdfast(), "ingest",     "--stream", "mozi",
+                            "--config",       bench.config, "-",        NULL};
+    cr_assert_eq(world_run(ingest, input, NULL, TIMEOUT_MS), 0);
+    wait_events(&bench, pid, 4);
+    world_exec(&bench.w,
+               "CREATE TABLE saved AS SELECT ip, communication_time, event_type, "
+               "received_at, node_id FROM botnet_communications_mozi;"
+               "DELETE FROM botnet_communications_mozi WHERE ip IN ('10.0.0.1', "
+               "'10.0.0.2');"
+               "INSERT INTO botnet_nodes_mozi (ip, first_seen, last_seen) VALUES "
+               "('10.0.0.9', '2026-01-08 01:00:09', '2026-01-08 01:00:09')");
+    struct json_value *found = run(&bench, "repair", 0);
+    expect(found, "streams.0.plan.without_events", 3);
+    expect(found, "streams.0.plan.from_journal", 2);
+    expect(found, "streams.0.plan.data_recovery", 1);
+    json_value_free(found);
+    sink_kit_number(&bench.kit, "SELECT COUNT(*) FROM botnet_communications_mozi", 1);
+    found = run(&bench, "repair --execute", 0);
+    expect(found, "streams.0.done.events_from_journal", 3);
+    expect(found, "streams.0.done.data_recovery", 1);
+    json_value_free(found);
+    sink_kit_number(&bench.kit,
+                    "SELECT COUNT(*) FROM botnet_communications_mozi e JOIN saved s ON "
+                    "e.ip = s.ip AND e.communication_time = s.communication_time AND "
+                    "e.event_type = s.event_type AND e.received_at = s.received_at AND "
+                    "e.node_id = s.node_id",
+                    4);
+    sink_kit_number(&bench.kit, "SELECT COUNT(*) FROM botnet_communications_mozi", 5);
+    sink_kit_number(&bench.kit,
+                    "SELECT communication_count FROM botnet_nodes_mozi WHERE "
+                    "ip = '10.0.0.1'",
+                    2);
+    const char *audit[] = {world_holdfast(), "audit", "--config", bench.config, NULL};
+    cr_assert_eq(world_run(audit, NULL, NULL, TIMEOUT_MS), 0);
+    kill(pid, SIGTERM);
+    cr_assert_eq(world_wait(pid, TIMEOUT_MS), 0);
+    bench_end(&bench);
+}
+
 /* ---- Lanes beside --counts --------------------------------------------------------- */
 
 enum { BESIDE_ROUNDS = 150, BESIDE_ENTITIES = 40 };
