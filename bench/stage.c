@@ -106,7 +106,11 @@ static int write_bodies(struct stage *stage, struct bodies *bodies, size_t *ends
 {
     for (uint32_t i = 0; i < bodies->records; i++) {
         struct workload_record record;
-        workload_next(stage->sent, &record);
+        if (bodies->of_all) {
+            workload_next_of(stage->sent, i, &record);
+        } else {
+            workload_next(stage->sent, &record);
+        }
         workload_append_json(&bodies->text, &record);
         ends[i / records_of_body] = bodies->text.len;
         if (expected_add(stage->expected, &record, err) != ERR_OK) {
@@ -117,11 +121,10 @@ static int write_bodies(struct stage *stage, struct bodies *bodies, size_t *ends
                                : ERR_OK;
 }
 
-int bodies_make(struct stage *stage, uint32_t records, uint32_t records_of_body,
+static int make(struct stage *stage, struct bodies bodies, uint32_t records_of_body,
                 struct bodies *out_bodies, struct err *err)
 {
-    struct bodies bodies = {.records = records,
-                            .count = (records + records_of_body - 1) / records_of_body};
+    bodies.count = (bodies.records + records_of_body - 1) / records_of_body;
     size_t *ends = calloc(bodies.count, sizeof *ends);
     bodies.items = calloc(bodies.count, sizeof *bodies.items);
     int code = ends && bodies.items
@@ -138,6 +141,20 @@ int bodies_make(struct stage *stage, uint32_t records, uint32_t records_of_body,
     }
     *out_bodies = bodies;
     return ERR_OK;
+}
+
+int bodies_make(struct stage *stage, uint32_t records, uint32_t records_of_body,
+                struct bodies *out_bodies, struct err *err)
+{
+    return make(stage, (struct bodies){.records = records}, records_of_body, out_bodies,
+                err);
+}
+
+int bodies_of_all(struct stage *stage, uint32_t records_of_body,
+                  struct bodies *out_bodies, struct err *err)
+{
+    return make(stage, (struct bodies){.records = stage->workload.ips, .of_all = true},
+                records_of_body, out_bodies, err);
 }
 
 void bodies_free(struct bodies *bodies)

@@ -62,11 +62,15 @@ struct bodies {
     struct slice *items;
     size_t count;
     uint32_t records;
+    bool of_all; /* every ip once */
 };
 
 /* Of the next `records` of the workload, all of which are expected in the tables then. */
 int bodies_make(struct stage *stage, uint32_t records, uint32_t records_of_body,
                 struct bodies *out_bodies, struct err *err);
+/* Of every ip once. */
+int bodies_of_all(struct stage *stage, uint32_t records_of_body,
+                  struct bodies *out_bodies, struct err *err);
 void bodies_free(struct bodies *bodies);
 
 /* Posts all of them. */

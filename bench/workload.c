@@ -41,7 +41,7 @@ void workload_config_defaults(struct workload_config *config)
         .moved_share = 0.02,
         .late_share = 0.02,
         .start_s = 1767834266, /* 2026-01-08 01:04:26 UTC */
-        .records_per_second = 20,
+        .records_per_second = 5,
     };
 }
 
@@ -128,15 +128,39 @@ static uint32_t pick_ip_index(struct workload *workload)
     return (uint32_t)((uint64_t)low * 7919u % workload->config.ips);
 }
 
+static int64_t now_s(const struct workload *workload)
+{
+    return workload->config.start_s +
+           (int64_t)(workload->made / workload->config.records_per_second);
+}
+
 static int64_t pick_time(struct workload *workload)
 {
     const struct workload_config *config = &workload->config;
-    int64_t now =
-        config->start_s + (int64_t)(workload->made / config->records_per_second);
+    int64_t now = now_s(workload);
     if (next_share(workload) < config->late_share) {
         now -= (int64_t)(next_random(workload) % 3600);
     }
     return now;
+}
+
+/* At home, now. */
+static struct workload_record record_of(const struct workload *workload,
+                                        uint32_t ip_index)
+{
+    return (struct workload_record){.ip_index = ip_index,
+                                    .ip = workload_ip(ip_index),
+                                    .time_s = now_s(workload),
+                                    .event_type = event_types[ip_index % 4],
+                                    .place = workload_home(workload, ip_index)};
+}
+
+void workload_next_of(struct workload *workload, uint32_t ip_index,
+                      struct workload_record *out_record)
+{
+    *out_record = record_of(workload, ip_index);
+    workload->recent[workload->made % RECENT] = *out_record;
+    workload->made++;
 }
 
 void workload_next(struct workload *workload, struct workload_record *out_record)
@@ -149,11 +173,8 @@ void workload_next(struct workload *workload, struct workload_record *out_record
         workload->made++;
         return;
     }
-    struct workload_record record = {.ip_index = pick_ip_index(workload)};
-    record.ip = workload_ip(record.ip_index);
+    struct workload_record record = record_of(workload, pick_ip_index(workload));
     record.time_s = pick_time(workload);
-    record.event_type = event_types[record.ip_index % 4];
-    record.place = workload_home(workload, record.ip_index);
     if (next_share(workload) < config->moved_share) {
         size_t place = next_random(workload) % (sizeof places / sizeof places[0]);
         record.place = &places[place];

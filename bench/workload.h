@@ -54,6 +54,11 @@ const struct workload_config *workload_config(const struct workload *workload);
 
 void workload_next(struct workload *workload, struct workload_record *out_record);
 
+/* The same of this ip, from its home: every ip once is how a running engine comes to know
+ * them all. */
+void workload_next_of(struct workload *workload, uint32_t ip_index,
+                      struct workload_record *out_record);
+
 /* The ip and home place of an ip_index, for seeding tables. */
 uint32_t workload_ip(uint32_t ip_index);
 const struct workload_place *workload_home(const struct workload *workload,
