@@ -139,6 +139,12 @@ static int read_options(int argc, char **argv, struct cli *cli)
             return cli_fail(EXIT_USAGE, "unknown option %s; see `holdfast --help`",
                             argv[optind - 1]);
         }
+        if (found == 256 + OPTION_SET) {
+            if (cli->set_count == CLI_SETS_MAX) {
+                return cli_fail(EXIT_USAGE, "--set can be given %d times", CLI_SETS_MAX);
+            }
+            cli->sets[cli->set_count++] = optarg;
+        }
         cli->text[found - 256] = optarg ? optarg : "";
     }
     cli->args = (const char *const *)argv + optind;

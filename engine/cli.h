@@ -35,6 +35,7 @@ enum {
     X(SINCE, "since", "TIME", "only dead letters made at or after this time")            \
     X(UNTIL, "until", "TIME", "only dead letters made at or before this time")           \
     X(EXECUTE, "execute", "", "do it; without it only the plan is shown")                \
+    X(SET, "set", "FIELD=VALUE", "in place of the record's own field; may be repeated")   \
     X(ACCEPT_GAP, "accept-gap", "", "pass over entries that are gone for good")          \
     X(THRESHOLD, "threshold", "N", "percent; below it exit 1; default: as configured")   \
     X(EXPLAIN, "explain", "", "when and where events are missing")                       \
@@ -63,13 +64,17 @@ enum cli_option {
 
 #define WITH(option) (UINT64_C(1) << OPTION_##option)
 
+enum { CLI_SETS_MAX = 16 };
+
 struct command;
 
 /* A command line, read. */
 struct cli {
     const struct command *command;
     const char *text[OPTION_COUNT]; /* as given; "" for a flag; NULL: not given */
-    const char *const *args;        /* what follows the command's words */
+    const char *sets[CLI_SETS_MAX]; /* every --set, as given */
+    size_t set_count;
+    const char *const *args; /* what follows the command's words */
     int arg_count;
 };
 
@@ -134,6 +139,7 @@ int cli_deadletter_ls(const struct cli *cli);
 int cli_deadletter_show(const struct cli *cli);
 int cli_deadletter_accept(const struct cli *cli);
 int cli_deadletter_purge(const struct cli *cli);
+int cli_deadletter_retry(const struct cli *cli);
 int cli_replay(const struct cli *cli);
 int cli_schema(const struct cli *cli);
 int cli_audit(const struct cli *cli);

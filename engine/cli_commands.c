@@ -129,6 +129,20 @@ const struct command cli_commands[] = {
         .options = WITH(STREAM) | WITH(LANE), .run = cli_deadletter_accept,
     },
     {
+        .name = "deadletter retry", .arguments = "[SEQ/INDEX]",
+        .summary = "try dead letters again, with corrected fields where --set says so",
+        .help = "Shows which would pass now; --execute hands them in, through the running\n"
+                "engine or, where none runs, into the journal itself. A letter becomes\n"
+                "`retried` in the same commit, so that none is tried twice; one that is\n"
+                "refused once more stays as it is.\n"
+                "\n"
+                "  holdfast deadletter retry --stream mozi --reason too_long --set isp=x\n"
+                "  holdfast deadletter retry 1042/7 --set ip=203.0.113.9 --execute\n",
+        .options = WITH(STREAM) | WITH(REASON) | WITH(FROM) | WITH(TO) | WITH(SINCE) |
+                   WITH(UNTIL) | WITH(SET) | WITH(EXECUTE) | WITH(JSON),
+        .args_max = 1, .run = cli_deadletter_retry,
+    },
+    {
         .name = "deadletter purge", .arguments = "[SEQ/INDEX]",
         .summary = "give dead letters up: their bytes go, a tombstone stays",
         .help = "Shows what would go; --execute does it, in the running engine or, where\n"

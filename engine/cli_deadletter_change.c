@@ -1,9 +1,11 @@
-/* `deadletter purge`: what changes dead letters. The plan comes from the journal as it
- * is; the change is made by the running engine, or in the journal itself where none runs.
+/* `deadletter retry`, `deadletter purge`: what changes dead letters. The plan comes from
+ * the journal as it is; the change is made by the running engine, or in the journal
+ * itself where none runs.
  */
 #include "engine/cli.h"
 #include "engine/cli_control.h"
 #include "engine/cli_text.h"
+#include "engine/engine.h"
 #include "engine/json.h"
 #include "engine/letters.h"
 
@@ -186,6 +188,122 @@ int cli_deadletter_purge(const struct cli *cli)
         exit_code = cli_has(cli, OPTION_EXECUTE) ? purge(cli, config, &filter)
                                                  : show_plan(cli, config, &filter);
     }
+    config_free(config);
+    return exit_code;
+}
+
+/* ---- deadletter retry ------------------------------------------------------------ */
+
+struct corrections {
+    char texts[CLI_SETS_MAX][256];
+    struct letters_set sets[CLI_SETS_MAX];
+    size_t count;
+};
+
+static bool read_sets(const struct cli *cli, struct corrections *out)
+{
+    for (size_t i = 0; i < cli->set_count; i++) {
+        char *text = out->texts[i];
+        int len = snprintf(text, sizeof out->texts[i], "%s", cli->sets[i]);
+        if (len >= (int)sizeof out->texts[i] || !letters_parse_set(text, &out->sets[i])) {
+            cli_fail(EXIT_USAGE, "--set '%.60s' is not FIELD=VALUE, of at most 255 bytes",
+                     cli->sets[i]);
+            return false;
+        }
+    }
+    out->count = cli->set_count;
+    return true;
+}
+
+/* In this process, with the journal that was opened for reading (and nothing done) or
+ * for writing. */
+static int retry_with(struct journal *journal, const struct config *config,
+                      const struct letters_filter *filter,
+                      const struct corrections *corrections, bool execute,
+                      struct buf *out, struct err *err)
+{
+    const struct intake_rules rules = engine_rules_of(config);
+    const struct letters_retry retry = {.filter = filter,
+                                        .sets = corrections->sets,
+                                        .set_count = corrections->count,
+                                        .rules = &rules,
+                                        .execute = execute};
+    struct letters_retried retried;
+    int code = letters_retry(journal, &retry, &retried, err);
+    struct json_writer *json = code ? NULL : json_new();
+    if (json) {
+        letters_put_retried(json, &retried);
+        buf_append_slice(out, json_result(json));
+    }
+    json_free(json);
+    return code;
+}
+
+static int retry_here(const struct config *config, const struct letters_filter *filter,
+                      const struct corrections *corrections, bool execute,
+                      struct buf *out, struct err *err)
+{
+    struct journal *journal = NULL;
+    int code = execute ? journal_open(&config->journal, false, &journal, err)
+                       : journal_open_reader(config->journal.path, &journal, err);
+    code =
+        code ? code : retry_with(journal, config, filter, corrections, execute, out, err);
+    journal_close(journal);
+    return code;
+}
+
+static int retry_there(const struct cli *cli, const struct config *config,
+                       const struct letters_filter *filter, struct buf *out,
+                       struct err *err)
+{
+    struct buf path = {0};
+    buf_append_text(&path, "/control/deadletter/retry");
+    append_filter(&path, filter);
+    for (size_t i = 0; i < cli->set_count; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "set%zu", i);
+        append_argument(&path, name, cli->sets[i]);
+    }
+    const char *text = buf_text(&path);
+    int code = text ? cli_control(config, "POST", text, out, err)
+                    : err_set(err, ERR_NOMEM, 0, "no memory for a request");
+    buf_free(&path);
+    return code;
+}
+
+static int retry(const struct cli *cli, const struct config *config,
+                 const struct letters_filter *filter,
+                 const struct corrections *corrections)
+{
+    struct buf answer = {0};
+    struct err err = {0};
+    bool execute = cli_has(cli, OPTION_EXECUTE);
+    int code = execute ? retry_there(cli, config, filter, &answer, &err) : ERR_NOT_FOUND;
+    if (code == ERR_NOT_FOUND) {
+        code = retry_here(config, filter, corrections, execute, &answer, &err);
+    }
+    int exit_code = code ? cli_fail_err(&err)
+                         : cli_show(buf_slice(&answer), cli_has(cli, OPTION_JSON));
+    if (!exit_code && !execute && !cli_has(cli, OPTION_JSON)) {
+        puts("nothing was changed: --execute hands these in");
+    }
+    buf_free(&answer);
+    return exit_code;
+}
+
+int cli_deadletter_retry(const struct cli *cli)
+{
+    struct config *config = NULL;
+    struct letters_filter filter;
+    struct corrections corrections = {0};
+    if (!read_sets(cli, &corrections)) {
+        return EXIT_USAGE;
+    }
+    int exit_code = cli_load_config(cli, &config);
+    if (!exit_code && !read_filter(cli, config, &filter)) {
+        exit_code = EXIT_USAGE;
+    }
+    exit_code = exit_code ? exit_code : retry(cli, config, &filter, &corrections);
     config_free(config);
     return exit_code;
 }

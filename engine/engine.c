@@ -235,15 +235,9 @@ static int start_keeper(struct engine *engine, struct err *err)
     return ERR_OK;
 }
 
-int engine_open(const struct config *config, struct engine **out_engine, struct err *err)
+struct intake_rules engine_rules_of(const struct config *config)
 {
-    struct engine *engine = calloc(1, sizeof *engine);
-    if (!engine) {
-        return err_set(err, ERR_NOMEM, 0, "no memory for the engine");
-    }
-    engine->config = config;
-    engine->started_us = clock_steady_us(&clock_system);
-    engine->rules = (struct intake_rules){
+    return (struct intake_rules){
         .streams = streams_of(config),
         .stream_count = config->stream_count,
         .route_field = config->intake.route_field,
@@ -252,6 +246,17 @@ int engine_open(const struct config *config, struct engine **out_engine, struct 
         .max_future_us = config->max_future_us,
         .clock = &clock_system,
     };
+}
+
+int engine_open(const struct config *config, struct engine **out_engine, struct err *err)
+{
+    struct engine *engine = calloc(1, sizeof *engine);
+    if (!engine) {
+        return err_set(err, ERR_NOMEM, 0, "no memory for the engine");
+    }
+    engine->config = config;
+    engine->started_us = clock_steady_us(&clock_system);
+    engine->rules = engine_rules_of(config);
     pthread_condattr_t steady;
     pthread_condattr_init(&steady);
     pthread_condattr_setclock(&steady, CLOCK_MONOTONIC);

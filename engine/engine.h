@@ -21,6 +21,9 @@ const struct config *engine_config(const struct engine *engine);
 struct journal *engine_journal(struct engine *engine);
 struct replay *engine_replay(struct engine *engine);
 struct checker *engine_checker(struct engine *engine); /* NULL: nothing is checked */
+/* What a configuration says of intake; borrows it. */
+struct intake_rules engine_rules_of(const struct config *config);
+
 const struct intake_rules *engine_intake_rules(const struct engine *engine);
 
 /* Who waits for a batch, and how long. */

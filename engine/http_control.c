@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { SUM_TEXT_LEN = 2 * JOURNAL_SUM_LEN };
+enum { SUM_TEXT_LEN = 2 * JOURNAL_SUM_LEN, CONTROL_SET_MAX = 512 };
 
 static enum MHD_Result answer_ok(struct request *request)
 {
@@ -212,4 +212,57 @@ enum MHD_Result http_control_purge(struct request *request)
     }
     snprintf(text, sizeof text, "{\"purged\":%" PRIu64 "}", purged);
     return request_answer(request, MHD_HTTP_OK, "application/json", slice_text(text));
+}
+
+/* "set0", "set1" ... until one is absent. */
+static int read_sets(const struct request *request, char texts[][CONTROL_SET_MAX],
+                     struct letters_set *sets, size_t *out_count, struct err *err)
+{
+    size_t count = 0;
+    for (; count < LETTERS_SETS_MAX; count++) {
+        char name[32];
+        snprintf(name, sizeof name, "set%zu", count);
+        const char *text = request_argument(request, name);
+        if (!text) {
+            break;
+        }
+        snprintf(texts[count], CONTROL_SET_MAX, "%s", text);
+        if (strlen(text) >= CONTROL_SET_MAX ||
+            !letters_parse_set(texts[count], &sets[count])) {
+            return err_set(err, ERR_INVALID, 0,
+                           "%s is not FIELD=VALUE, of at most %d bytes", name,
+                           CONTROL_SET_MAX - 1);
+        }
+    }
+    *out_count = count;
+    return ERR_OK;
+}
+
+enum MHD_Result http_control_retry(struct request *request)
+{
+    struct err err = {0};
+    struct letters_filter filter;
+    struct letters_set sets[LETTERS_SETS_MAX];
+    char texts[LETTERS_SETS_MAX][CONTROL_SET_MAX];
+    struct engine *engine = request->http->engine;
+    struct letters_retry retry = {.filter = &filter,
+                                  .sets = sets,
+                                  .rules = engine_intake_rules(engine),
+                                  .execute = true};
+    struct letters_retried retried;
+    int code = read_filter(request, &filter, &err);
+    code = code ? code : read_sets(request, texts, sets, &retry.set_count, &err);
+    code = code ? code : letters_retry(engine_journal(engine), &retry, &retried, &err);
+    if (code != ERR_OK) {
+        return refuse(request, &err);
+    }
+    struct json_writer *json = json_new();
+    if (!json) {
+        return MHD_NO;
+    }
+    letters_put_retried(json, &retried);
+    enum MHD_Result queued =
+        request_answer(request, MHD_HTTP_OK, "application/json", json_result(json));
+    json_free(json);
+    return queued;
 }

@@ -17,6 +17,10 @@ enum MHD_Result http_control_gap(struct request *request);
 /* and &to=SEQ&sum=HEX, as that said: pass over it */
 enum MHD_Result http_control_accept_gap(struct request *request);
 
+/* The same, and ?set0=FIELD%3DVALUE&set1=...: try them again; what letters_put_retried
+ * writes */
+enum MHD_Result http_control_retry(struct request *request);
+
 /* ?stream=&reason=&from=&to=&since_us=&until_us=&index=: purge the dead letters that fit;
  * {"purged":n} */
 enum MHD_Result http_control_purge(struct request *request);

@@ -190,6 +190,7 @@ static const struct route routes[] = {
     {"POST", "/control/resume", NULL, ACCESS_CONTROL, http_control_resume},
     {"POST", "/control/deadletter/accept", NULL, ACCESS_CONTROL,
      http_control_accept_dead},
+    {"POST", "/control/deadletter/retry", NULL, ACCESS_CONTROL, http_control_retry},
     {"POST", "/control/deadletter/purge", NULL, ACCESS_CONTROL, http_control_purge},
     {"GET", "/control/gap", NULL, ACCESS_CONTROL, http_control_gap},
     {"POST", "/control/gap/accept", NULL, ACCESS_CONTROL, http_control_accept_gap},

@@ -1,6 +1,7 @@
 #include "engine/ingest_send.h"
 #include "engine/cli_control.h"
 #include "engine/client.h"
+#include "engine/engine.h"
 #include "engine/http.h"
 #include "engine/ingest_key.h"
 #include "engine/json.h"
@@ -158,15 +159,7 @@ static int probe(struct client *client, struct err *err)
 static int use_journal(struct sender *sender, struct err *err)
 {
     const struct config *config = sender->target.config;
-    sender->rules = (struct intake_rules){
-        .streams = (const struct stream *const *)config->streams,
-        .stream_count = config->stream_count,
-        .route_field = config->intake.route_field,
-        .entry_records_max = config->intake.entry_records_max,
-        .zone_offset_s = config->zone_offset_s,
-        .max_future_us = config->max_future_us,
-        .clock = &clock_system,
-    };
+    sender->rules = engine_rules_of(config);
     return journal_open(&config->journal, true, &sender->journal, err);
 }
 

@@ -46,6 +46,7 @@ struct part {
     struct journal_dead_letter *dead;
     size_t dead_count;
     size_t dead_capacity;
+    struct journal_dead_place *retried; /* a retry: the letters that its rows are */
 };
 
 struct intake_batch {
@@ -150,13 +151,18 @@ static struct part *part_for(struct intake_batch *batch, const struct stream *st
 /* ---- Dead letters
  * ------------------------------------------------------------------------ */
 
+static bool is_retry(const struct intake_batch *batch)
+{
+    return batch->source.retried != NULL;
+}
+
 static void note_error(struct intake_batch *batch, const struct reject *reject)
 {
     if (batch->dead_lettered >= INTAKE_ERRORS_MAX) {
         return;
     }
     struct intake_error *error = &batch->errors[batch->dead_lettered];
-    error->index = batch->accepted;
+    error->index = batch->accepted + (is_retry(batch) ? batch->dead_lettered : 0);
     snprintf(error->field, sizeof error->field, "%s", reject->field);
     snprintf(error->reason, sizeof error->reason, "%s", reject->reason);
     snprintf(error->detail, sizeof error->detail, "%s", reject->detail);
@@ -179,6 +185,11 @@ static bool grow_dead(struct part *part)
 static void bury(struct intake_batch *batch, const struct stream *stream,
                  struct slice bytes, const struct reject *reject)
 {
+    if (is_retry(batch)) {
+        note_error(batch, reject);
+        batch->dead_lettered++;
+        return;
+    }
     struct part *part = part_for(batch, stream, 0);
     if (!part) {
         return;
@@ -348,11 +359,31 @@ static bool read_fields(struct intake_batch *batch, const struct stream *stream,
     return stream_record_check(stream, batch->values, out_reject);
 }
 
+/* The row about to be added is the next letter; its places have the room that the most
+ * rows of a part take. */
+static bool note_retried(struct intake_batch *batch, struct part *part)
+{
+    size_t letter = batch->accepted + batch->dead_lettered;
+    if (letter >= batch->source.retried_count) {
+        batch->code = ERR_INVALID;
+        return false;
+    }
+    if (!part->retried) {
+        part->retried = calloc(batch->source.retried_count, sizeof *part->retried);
+    }
+    if (!part->retried) {
+        batch->code = ERR_NOMEM;
+        return false;
+    }
+    part->retried[part->encoder.rows] = batch->source.retried[letter];
+    return true;
+}
+
 static void take_record(struct intake_batch *batch, const struct stream *stream)
 {
     uint32_t lane = stream->lanes > 1 ? stream_lane(stream, batch->values) : 0;
     struct part *part = part_for(batch, stream, lane);
-    if (!part) {
+    if (!part || (is_retry(batch) && !note_retried(batch, part))) {
         return;
     }
     if (record_encoder_add(&part->encoder, batch->values)) {
@@ -391,17 +422,10 @@ static void on_broken(void *context, struct slice bytes, const char *reason,
 /* ---- Preparing
  * --------------------------------------------------------------------------- */
 
-/* Names of a stream's fields, for CSV. */
-struct field_names {
-    const char *csv[STREAM_FIELDS_MAX];
-    const char *keys[STREAM_FIELDS_MAX];
-    struct body_rules rules;
-};
-
-static void name_fields(const struct intake_batch *batch, struct field_names *out)
+void intake_name_fields(const struct stream *stream, const char *route_field,
+                        struct intake_names *out)
 {
-    const struct stream *stream = batch->source.stream;
-    *out = (struct field_names){.keys = {batch->rules->route_field}};
+    *out = (struct intake_names){.keys = {route_field}};
     out->rules = (struct body_rules){
         .csv_fields = out->csv, .key_fields = out->keys, .key_count = 1};
     if (!stream) {
@@ -420,8 +444,8 @@ static void name_fields(const struct intake_batch *batch, struct field_names *ou
 
 static int parse(struct intake_batch *batch, struct err *err)
 {
-    struct field_names names;
-    name_fields(batch, &names);
+    struct intake_names names;
+    intake_name_fields(batch->source.stream, batch->rules->route_field, &names);
     struct body_handler handler = {.context = batch,
                                    .begin = on_begin,
                                    .field = on_field,
@@ -430,6 +454,9 @@ static int parse(struct intake_batch *batch, struct err *err)
     int code = body_parse(batch->source.body, &names.rules, &handler, err);
     if (batch->code == ERR_NOMEM) {
         return err_set(err, ERR_NOMEM, 0, "out of memory while reading the body");
+    }
+    if (batch->code == ERR_INVALID) {
+        return err_set(err, ERR_INVALID, 0, "the body has more records than it retries");
     }
     if (batch->code == ERR_TOO_LARGE) {
         return err_set(err, ERR_TOO_LARGE, 0,
@@ -448,6 +475,7 @@ static int finish_part(struct part *part, struct journal_part *out, struct err *
         .records = rows + (uint32_t)part->dead_count,
         .dead = part->dead,
         .dead_count = part->dead_count,
+        .retried = part->retried,
     };
     for (size_t i = 0; i < part->dead_count; i++) {
         part->dead[i].index = rows + (uint32_t)i;
@@ -642,6 +670,7 @@ void intake_batch_shrink(struct intake_batch *batch)
             record_encoder_free(&batch->parts[i].encoder);
         }
         free(batch->parts[i].dead);
+        free(batch->parts[i].retried);
     }
     free(batch->parts);
     free(batch->newest);
@@ -717,6 +746,11 @@ static void wake(struct intake_batch *batch, void *context)
     wait->done = true;
     pthread_cond_signal(&wait->finished);
     pthread_mutex_unlock(&wait->lock);
+}
+
+uint32_t intake_batch_refused(const struct intake_batch *batch)
+{
+    return batch->dead_lettered;
 }
 
 int intake_submit_wait(struct intake_batch *batch, struct journal *journal)

@@ -7,6 +7,8 @@
 #ifndef HOLDFAST_ENGINE_INTAKE_H
 #define HOLDFAST_ENGINE_INTAKE_H
 
+#include "engine/body.h"
+
 #include "base/clock.h"
 #include "journal/journal.h"
 #include "schema/stream.h"
@@ -35,6 +37,15 @@ struct intake_error {
     char detail[REJECT_DETAIL_MAX];
 };
 
+/* How a body of the stream (NULL: of several) is read; points into itself. */
+struct intake_names {
+    const char *csv[STREAM_FIELDS_MAX];
+    const char *keys[STREAM_FIELDS_MAX];
+    struct body_rules rules;
+};
+void intake_name_fields(const struct stream *stream, const char *route_field,
+                        struct intake_names *out);
+
 struct intake_batch;
 
 struct intake_source {
@@ -42,6 +53,11 @@ struct intake_source {
     struct slice body;            /* decoded; borrowed until the batch is freed */
     struct slice idempotency_key; /* empty: none */
     struct slice scope;           /* token and path: whose key it is */
+    /* Not NULL: the body's records are these dead letters tried again, one for one, in
+     * ascending order. They aren't accepted anew, and one that is refused once more makes
+     * no dead letter: it stays what it was, and is only told. */
+    const struct journal_dead_place *retried;
+    size_t retried_count;
 };
 
 /* ERR_INVALID: no record in the body. ERR_TOO_LARGE: more entries than a batch may have.
@@ -74,9 +90,9 @@ struct intake_entry {
 struct intake_result {
     struct err err;
     bool replayed;
-    uint64_t seq;      /* first of the batch */
-    uint32_t accepted; /* all records taken, dead letters among them */
-    uint32_t dead_lettered;
+    uint64_t seq;           /* first of the batch */
+    uint32_t accepted;      /* all records taken, dead letters among them */
+    uint32_t dead_lettered; /* of a retry: refused once more, and not among them */
     const struct intake_error *errors;
     size_t error_count;
     const struct intake_entry *entries; /* replayed: empty */
@@ -86,6 +102,9 @@ const struct intake_result *intake_batch_result(const struct intake_batch *batch
 
 /* Waits: intake_submit and its `done`. Returns result->err.code. */
 int intake_submit_wait(struct intake_batch *batch, struct journal *journal);
+
+/* Records that were refused, after intake_prepare already. */
+uint32_t intake_batch_refused(const struct intake_batch *batch);
 
 /* After `done`: gives back all but the result, the body included. */
 void intake_batch_shrink(struct intake_batch *batch);

@@ -5,7 +5,8 @@
 #ifndef HOLDFAST_ENGINE_LETTERS_H
 #define HOLDFAST_ENGINE_LETTERS_H
 
-#include "journal/journal.h"
+#include "engine/intake.h"
+#include "engine/json.h"
 
 struct letters_filter {
     const char *stream; /* NULL: any; so are the next ones */
@@ -42,6 +43,43 @@ struct letters_plan {
 };
 int letters_plan(struct journal *journal, const struct letters_filter *filter,
                  struct letters_plan *out_plan, struct err *err);
+
+/* name=value, in place of the record's own field. */
+struct letters_set {
+    const char *name;
+    const char *value;
+};
+enum { LETTERS_SETS_MAX = 16, LETTERS_ERRORS_MAX = 10 };
+
+struct letters_retry {
+    const struct letters_filter *filter;
+    const struct letters_set *sets;
+    size_t set_count;
+    const struct intake_rules *rules;
+    bool execute; /* false: only find out which would pass now */
+};
+
+struct letters_retried {
+    uint64_t retried; /* in new entries now, or would be */
+    uint64_t refused; /* stay as they are: refused once more, */
+    struct letters_error {
+        struct journal_dead_place place;
+        struct intake_error error;
+    } errors[LETTERS_ERRORS_MAX]; /* the first of these */
+    size_t error_count;
+};
+
+/* "isp=x" cut in place. False: not so, or no name. */
+bool letters_parse_set(char *text, struct letters_set *out);
+
+/* As one JSON object: retried, refused, errors. */
+void letters_put_retried(struct json_writer *json, const struct letters_retried *retried);
+
+/* Tries what is chosen again, as if it had come in now: records that pass become entries
+ * of their streams, in the commit that marks their letters as retried, so that none can
+ * be tried twice. In bounded batches; what was done before an error stays. */
+int letters_retry(struct journal *journal, const struct letters_retry *retry,
+                  struct letters_retried *out, struct err *err);
 
 /* Purges what is chosen, in bounded commits; what was purged before an error stays so. */
 int letters_purge(struct journal *journal, const struct letters_filter *filter,

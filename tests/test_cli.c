@@ -79,6 +79,7 @@ static const char *const commands[] = {
     "deadletter show",
     "deadletter accept",
     "deadletter purge",
+    "deadletter retry",
     "replay",
     "schema",
     "audit",
@@ -364,6 +365,36 @@ Test(cli, dead_letters_are_purged_where_that_is_said)
            "purged: 1");
     expect(&bench, "deadletter purge --reason ip --execute @", 0, "purged: 0");
     expect(&bench, "status @", 0, "given_up: 2");
+    expect(&bench, "journal verify @", 0, NULL);
+    world_remove_dir(bench.dir);
+}
+
+Test(cli, dead_letters_are_tried_again_once)
+{
+    struct bench bench;
+    char *out = NULL;
+    setup(&bench);
+    static const char input[] = "{\"ip\":\"10.0.0.777\",\"timestamp\":\"2026-01-08 "
+                                "01:04:26\",\"country\":\"A\\\"B\"}\n"
+                                "{\"ip\":\"10.0.0.1\",\"timestamp\":\"yesterday\"}\n"
+                                "2026-01-08 01:04:26,10.0.0.888,beacon\n";
+    cr_assert_eq(run(&bench, "ingest --stream mozi - @", input, &out), 0);
+    free(out);
+    expect(&bench, "deadletter retry --reason ip @", 0, "retried: 0");
+    expect(&bench, "deadletter retry --set ip @", 64, NULL);
+    expect(&bench, "deadletter retry --set =x @", 64, NULL);
+    expect(&bench, "deadletter retry 1/0 --set ip=10.0.0.7 @", 0, "retried: 1");
+    expect(&bench, "deadletter show 1/0 @", 0, "state: kept"); /* only a plan */
+    expect(&bench, "deadletter retry 1/0 --set ip=10.0.0.7 --execute --json @", 0,
+           "\"retried\":1,\"refused\":0");
+    expect(&bench, "deadletter show 1/0 @", 0, "state: retried");
+    expect(&bench, "journal show 2 --json @", 0, "A\\\"B");
+    expect(&bench, "deadletter retry 1/0 --set ip=10.0.0.7 --execute --json @", 0,
+           "\"retried\":0");
+    expect(&bench,
+           "deadletter retry --reason timestamp --set timestamp=2026-01-08T00:00:00Z "
+           "--execute --json @",
+           0, "\"retried\":");
     expect(&bench, "journal verify @", 0, NULL);
     world_remove_dir(bench.dir);
 }
