@@ -114,6 +114,18 @@ static void print_help(const struct command *command)
 
 /* ---- Reading the command line ---------------------------------------------------- */
 
+static int take_option(struct cli *cli, int option)
+{
+    if (option == OPTION_SET) {
+        if (cli->set_count == CLI_SETS_MAX) {
+            return cli_fail(EXIT_USAGE, "--set can be given %d times", CLI_SETS_MAX);
+        }
+        cli->sets[cli->set_count++] = optarg;
+    }
+    cli->text[option] = optarg ? optarg : "";
+    return 0;
+}
+
 /* Options may stand anywhere; whether one belongs to the command is checked later. */
 static int read_options(int argc, char **argv, struct cli *cli)
 {
@@ -139,13 +151,10 @@ static int read_options(int argc, char **argv, struct cli *cli)
             return cli_fail(EXIT_USAGE, "unknown option %s; see `holdfast --help`",
                             argv[optind - 1]);
         }
-        if (found == 256 + OPTION_SET) {
-            if (cli->set_count == CLI_SETS_MAX) {
-                return cli_fail(EXIT_USAGE, "--set can be given %d times", CLI_SETS_MAX);
-            }
-            cli->sets[cli->set_count++] = optarg;
+        int exit_code = take_option(cli, found - 256);
+        if (exit_code) {
+            return exit_code;
         }
-        cli->text[found - 256] = optarg ? optarg : "";
     }
     cli->args = (const char *const *)argv + optind;
     cli->arg_count = argc - optind;

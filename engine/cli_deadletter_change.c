@@ -215,40 +215,26 @@ static bool read_sets(const struct cli *cli, struct corrections *out)
     return true;
 }
 
-/* In this process, with the journal that was opened for reading (and nothing done) or
- * for writing. */
-static int retry_with(struct journal *journal, const struct config *config,
-                      const struct letters_filter *filter,
-                      const struct corrections *corrections, bool execute,
+/* In this process: where no engine runs, or nothing is to be changed. */
+static int retry_here(const struct config *config, const struct letters_retry *retry,
                       struct buf *out, struct err *err)
 {
-    const struct intake_rules rules = engine_rules_of(config);
-    const struct letters_retry retry = {.filter = filter,
-                                        .sets = corrections->sets,
-                                        .set_count = corrections->count,
-                                        .rules = &rules,
-                                        .execute = execute};
+    struct journal *journal = NULL;
+    struct json_writer *json = NULL;
     struct letters_retried retried;
-    int code = letters_retry(journal, &retry, &retried, err);
-    struct json_writer *json = code ? NULL : json_new();
-    if (json) {
+    int code = retry->execute ? journal_open(&config->journal, false, &journal, err)
+                              : journal_open_reader(config->journal.path, &journal, err);
+    code = code ? code : letters_retry(journal, retry, &retried, err);
+    journal_close(journal);
+    if (code == ERR_OK) {
+        json = json_new();
+        code = json ? ERR_OK : err_set(err, ERR_NOMEM, 0, "no memory for the answer");
+    }
+    if (code == ERR_OK) {
         letters_put_retried(json, &retried);
         buf_append_slice(out, json_result(json));
     }
     json_free(json);
-    return code;
-}
-
-static int retry_here(const struct config *config, const struct letters_filter *filter,
-                      const struct corrections *corrections, bool execute,
-                      struct buf *out, struct err *err)
-{
-    struct journal *journal = NULL;
-    int code = execute ? journal_open(&config->journal, false, &journal, err)
-                       : journal_open_reader(config->journal.path, &journal, err);
-    code =
-        code ? code : retry_with(journal, config, filter, corrections, execute, out, err);
-    journal_close(journal);
     return code;
 }
 
@@ -280,7 +266,13 @@ static int retry(const struct cli *cli, const struct config *config,
     bool execute = cli_has(cli, OPTION_EXECUTE);
     int code = execute ? retry_there(cli, config, filter, &answer, &err) : ERR_NOT_FOUND;
     if (code == ERR_NOT_FOUND) {
-        code = retry_here(config, filter, corrections, execute, &answer, &err);
+        const struct intake_rules rules = engine_rules_of(config);
+        const struct letters_retry here = {.filter = filter,
+                                           .sets = corrections->sets,
+                                           .set_count = corrections->count,
+                                           .rules = &rules,
+                                           .execute = execute};
+        code = retry_here(config, &here, &answer, &err);
     }
     int exit_code = code ? cli_fail_err(&err)
                          : cli_show(buf_slice(&answer), cli_has(cli, OPTION_JSON));

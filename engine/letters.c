@@ -398,27 +398,33 @@ static const struct stream *stream_of(const struct letters_retry *retry, const c
     return NULL;
 }
 
-int letters_retry(struct journal *journal, const struct letters_retry *retry,
-                  struct letters_retried *out, struct err *err)
+static int retry_all(struct journal *journal, const struct letters_retry *retry,
+                     struct chunk *chunk, struct trial *trial,
+                     struct letters_retried *out, struct err *err)
 {
-    struct chunk *chunk = chunk_new(retry->filter, err);
-    struct trial *trial = calloc(1, sizeof *trial);
-    int code = chunk && trial ? ERR_OK
-                              : err_set(err, ERR_NOMEM, 0, "no memory for dead letters");
-    *out = (struct letters_retried){0};
-    if (code == ERR_OK) {
-        chunk->with_bytes = true;
-        code = fill_chunk(journal, chunk, err);
-    }
+    int code = fill_chunk(journal, chunk, err);
     while (code == ERR_OK && chunk->count) {
         const struct stream *stream = stream_of(retry, chunk->stream);
         rewrite_chunk(retry, stream, chunk, trial, out);
         code = try_chunk(journal, retry, stream, trial, out, err);
         code = code ? code : fill_chunk(journal, chunk, err);
     }
-    if (trial) {
-        buf_free(&trial->body);
+    return code;
+}
+
+int letters_retry(struct journal *journal, const struct letters_retry *retry,
+                  struct letters_retried *out, struct err *err)
+{
+    struct trial *trial = calloc(1, sizeof *trial);
+    struct chunk *chunk = trial ? chunk_new(retry->filter, err) : NULL;
+    if (!chunk) {
+        free(trial);
+        return err_set(err, ERR_NOMEM, 0, "no memory for dead letters");
     }
+    chunk->with_bytes = true;
+    *out = (struct letters_retried){0};
+    int code = retry_all(journal, retry, chunk, trial, out, err);
+    buf_free(&trial->body);
     free(trial);
     chunk_free(chunk);
     return code;
