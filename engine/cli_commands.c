@@ -108,6 +108,21 @@ const struct command cli_commands[] = {
         .run = cli_journal_backup,
     },
     {
+        .name = "journal adopt", .arguments = "",
+        .summary = "a new id for a restored or copied journal; it is replayed whole",
+        .help = "A lane stops where its ledger and this journal don't belong together: the\n"
+                "journal is older than the database, or another engine works on a copy of\n"
+                "it. Under a new id all that it holds is applied once more; events that\n"
+                "are there already are found as duplicates. What it no longer holds can't\n"
+                "be applied and counts as given up under the new id, though it may well\n"
+                "be in the database. Shows what it would do; --execute does it, while no\n"
+                "engine runs.\n"
+                "\n"
+                "  holdfast journal adopt\n"
+                "  holdfast journal adopt --execute\n",
+        .options = WITH(EXECUTE) | WITH(JSON), .run = cli_journal_adopt,
+    },
+    {
         .name = "deadletter ls", .arguments = "",
         .summary = "list records that could not be applied",
         .help = "  holdfast deadletter ls --stream mozi --reason too_long --limit 20\n",

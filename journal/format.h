@@ -106,6 +106,8 @@ int format_lane_decode(struct slice value, struct format_lane *out_lane, struct 
 /* Keys of lanes start with FORMAT_LANE_TAG; returns the length. */
 #define FORMAT_LANE_TAG 'L'
 #define FORMAT_SETTING_TAG 'S'
+/* The setting that names the id which `journal adopt` replaced. */
+#define FORMAT_ADOPTED_FROM "adopted_from"
 size_t format_lane_key(uint8_t out[FORMAT_LANE_KEY_MAX], const char *stream,
                        uint32_t lane);
 int format_lane_key_decode(struct slice key, char out_stream[JOURNAL_STREAM_MAX + 1],

@@ -292,7 +292,21 @@ static int open_databases(struct store *store, MDB_txn *txn, struct err *err)
     return ERR_OK;
 }
 
-static int check_identity(const struct store *store, MDB_txn *txn, struct err *err)
+/* `journal adopt` commits the new id first: a crash before journal.id has followed leaves
+ * the id there that the records know as the one before. */
+static bool was_adopted_from(const struct store *store, MDB_txn *txn)
+{
+    static const char name[] = {FORMAT_SETTING_TAG};
+    char text[sizeof name + sizeof FORMAT_ADOPTED_FROM];
+    memcpy(text, name, sizeof name);
+    memcpy(text + sizeof name, FORMAT_ADOPTED_FROM, sizeof FORMAT_ADOPTED_FROM);
+    MDB_val key = store_val(slice_text(text));
+    MDB_val value;
+    return !mdb_get(txn, store->meta, &key, &value) &&
+           slice_is(store_slice(value), store->id);
+}
+
+static int check_identity(struct store *store, MDB_txn *txn, struct err *err)
 {
     MDB_val key = store_val(SLICE_LITERAL("id"));
     MDB_val value;
@@ -309,7 +323,11 @@ static int check_identity(const struct store *store, MDB_txn *txn, struct err *e
     }
     char id[JOURNAL_ID_TEXT];
     format_id_text(identity.id, id);
-    if (strcmp(id, store->id) != 0) {
+    bool same = strcmp(id, store->id) == 0;
+    store->sentinel_late = !same && was_adopted_from(store, txn);
+    if (store->sentinel_late) {
+        memcpy(store->id, id, sizeof id);
+    } else if (!same) {
         return err_set(err, ERR_CORRUPT, 0,
                        "%s: data.mdb is of journal %s, journal.id names %s: files of two "
                        "journals were mixed; put the right data.mdb back",
@@ -384,6 +402,10 @@ static int open_parts(struct store *store, uint64_t map_bytes, bool writer,
     }
     if (!rc) {
         rc = open_env(store, map_bytes, writer ? 0 : MDB_RDONLY, err);
+    }
+    if (!rc && writer && store->sentinel_late) {
+        rc = store_replace_sentinel(store->path, store->id, err);
+        store->sentinel_late = rc != ERR_OK;
     }
     if (!rc) {
         store->data_fd =

@@ -28,6 +28,7 @@ struct store {
     int lock_fd; /* writer.lock; -1 for a reader */
     int data_fd; /* data.mdb, for preallocation (readers: only to look at it) */
     char id[JOURNAL_ID_TEXT];
+    bool sentinel_late;  /* it names the id before the last `journal adopt` */
     uint64_t registered; /* 0: not in the table of open journals */
 };
 

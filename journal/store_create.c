@@ -154,11 +154,11 @@ static int fill_env(const struct building_env *made,
     return rc ? store_error(err, rc, "cannot commit the first records") : ERR_OK;
 }
 
-static int write_sentinel(const char *path, const char *id, struct err *err)
+static int write_sentinel(const char *path, const char *id, int how, struct err *err)
 {
     struct buf text = {0};
     format_sentinel_encode(&text, id);
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | how, 0600);
     if (fd < 0 || text.failed) {
         int failed = errno;
         buf_free(&text);
@@ -173,8 +173,7 @@ static int write_sentinel(const char *path, const char *id, struct err *err)
     return failed ? err_set_errno(err, ERR_IO, failed, "cannot write %s", path) : ERR_OK;
 }
 
-/* Draws the identity of a new journal. */
-static int draw_identity(struct format_identity *identity, struct err *err)
+int store_draw_identity(struct format_identity *identity, struct err *err)
 {
     struct timespec now;
     if (getrandom(identity->id, sizeof identity->id, 0) != (ssize_t)sizeof identity->id) {
@@ -200,11 +199,29 @@ int building_seal(const struct building *building, const char *id, struct err *e
     const char *directory = building->temporary;
     struct buf path = {0};
     buf_printf(&path, "%s/journal.id", directory);
-    int rc = buf_text(&path) ? write_sentinel(buf_text(&path), id, err)
+    int rc = buf_text(&path) ? write_sentinel(buf_text(&path), id, O_EXCL, err)
                              : err_set(err, ERR_NOMEM, 0, "out of memory");
     buf_free(&path);
     rc = rc ? rc : sync_within(directory, "journal.id", err);
     rc = rc ? rc : sync_within(directory, "data.mdb", err);
+    return rc ? rc : sync_path(directory, O_RDONLY | O_DIRECTORY, err);
+}
+
+int store_replace_sentinel(const char *directory, const char *id, struct err *err)
+{
+    struct buf fresh = {0};
+    struct buf path = {0};
+    buf_printf(&fresh, "%s/journal.id.new", directory);
+    buf_printf(&path, "%s/journal.id", directory);
+    int rc = buf_text(&fresh) && buf_text(&path)
+                 ? write_sentinel(fresh.data, id, O_TRUNC, err)
+                 : err_set(err, ERR_NOMEM, 0, "out of memory");
+    rc = rc ? rc : sync_path(fresh.data, O_RDONLY, err);
+    if (!rc && rename(fresh.data, path.data)) {
+        rc = err_set_errno(err, ERR_IO, errno, "cannot replace %s", path.data);
+    }
+    buf_free(&fresh);
+    buf_free(&path);
     return rc ? rc : sync_path(directory, O_RDONLY | O_DIRECTORY, err);
 }
 
@@ -310,7 +327,7 @@ void building_discard(struct building *building)
 
 int building_begin(const char *path, struct building *out_building, struct err *err)
 {
-    struct building building;
+    struct building building = {.fd = -1};
     int rc = prepare(path, &building, err);
     if (!rc && !mkdtemp(building.temporary)) {
         rc = err_set_errno(err, ERR_IO, errno, "cannot create %s", building.temporary);
@@ -355,7 +372,7 @@ static int build(const struct building *building, uint64_t map_bytes, struct err
     struct format_identity identity = {0};
     struct building_env made;
     char id[JOURNAL_ID_TEXT];
-    int rc = draw_identity(&identity, err);
+    int rc = store_draw_identity(&identity, err);
     rc = rc ? rc : building_open(building, map_bytes, 0, &made, err);
     if (rc) {
         return rc;
@@ -368,7 +385,7 @@ static int build(const struct building *building, uint64_t map_bytes, struct err
 
 int store_create(const char *path, uint64_t map_bytes, struct err *err)
 {
-    struct building building;
+    struct building building = {.fd = -1};
     bool taken = false;
     int rc = building_begin(path, &building, err);
     if (rc) {

@@ -16,6 +16,12 @@ int store_create(const char *path, uint64_t map_bytes, struct err *err);
 /* The environment of both: limits set, not opened. */
 int store_env_new(uint64_t map_bytes, MDB_env **out_env, struct err *err);
 
+struct format_identity;
+int store_draw_identity(struct format_identity *out_identity, struct err *err);
+
+/* Another id in journal.id: power loss leaves the old one or the new one. ERR_IO. */
+int store_replace_sentinel(const char *directory, const char *id, struct err *err);
+
 /* ---- The steps, for those who fill a new journal themselves ----------------------- */
 
 /* A journal's directory while it is built beside its place. */

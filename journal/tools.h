@@ -28,4 +28,38 @@ int journal_backup(const char *path, const char *target,
                    const struct journal_progress *progress,
                    struct journal_verify_result *out_result, struct err *err);
 
+/* What a lane brings along when the journal gets a new identity. */
+struct journal_adopted_lane {
+    char stream[JOURNAL_STREAM_MAX + 1];
+    uint32_t lane;
+    uint64_t entries; /* held in full: they are replayed, */
+    uint64_t records; /* with so many records */
+    uint64_t gone;    /* records before what is held: they can't be, and count as given
+                       * up under the new identity */
+    uint64_t gone_to; /* the last entry of these; 0: none */
+};
+
+struct journal_adoption {
+    char id_before[JOURNAL_ID_TEXT];
+    char id[JOURNAL_ID_TEXT]; /* new; "" in a plan */
+    struct journal_adopted_lane *lanes;
+    size_t lane_count;
+};
+
+void journal_adoption_free(struct journal_adoption *adoption);
+
+/* What journal_adopt would do; the handle may be a reader. ERR_CORRUPT, ERR_IO ... */
+int journal_adoption_plan(struct journal *journal, struct journal_adoption *out_adoption,
+                          struct err *err);
+
+/* Gives a restored or copied journal a new identity, in one durable transaction: a new id,
+ * every lane back at its beginning, since no ledger knows the new id yet. What the
+ * journal holds is replayed, and what is there already is found as duplicates. Entries,
+ * dead letters, receipts and other settings stay. A gap that a lane begins with is
+ * accepted beforehand (`replay --accept-gap`): those entries were dealt with under the
+ * old identity. A writer's handle that nobody else uses; close it afterwards. ERR_IO: it
+ * may have been done or not; the next open finds the one or the other. */
+int journal_adopt(struct journal *journal, struct journal_adoption *out_adoption,
+                  struct err *err);
+
 #endif

@@ -75,6 +75,7 @@ static const char *const commands[] = {
     "journal verify",
     "journal export",
     "journal backup",
+    "journal adopt",
     "deadletter ls",
     "deadletter show",
     "deadletter accept",
@@ -315,6 +316,11 @@ Test(cli, the_journal_is_exported_and_backed_up)
     snprintf(words, sizeof words, "journal backup %.200s/copy --json @", bench.dir);
     expect(&bench, words, 0, "\"sound\":true");
     expect(&bench, words, 1, NULL);
+
+    expect(&bench, "journal adopt --json @", 0, "\"executed\":false");
+    expect(&bench, "journal adopt --json @", 0, "\"records\":3001");
+    expect(&bench, "journal adopt --execute --json @", 0, "\"executed\":true");
+    expect(&bench, "journal verify --json @", 0, "\"sound\":true");
     world_remove_dir(bench.dir);
 }
 

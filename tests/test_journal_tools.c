@@ -1,7 +1,7 @@
 /* Copies, mending and new identities of journals that were really used, damaged, copied.
  */
 #include "journal/tools.h"
-#include "tests/journal_kit.h"
+#include "tests/lane_kit.h"
 
 #include <criterion/criterion.h>
 #include <dirent.h>
@@ -239,5 +239,149 @@ Test(journal_tools, a_backup_without_room_leaves_nothing)
     cr_assert_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
     cr_assert_eq(backup(&kit, target, &err), ERR_IO, "%s", err.message);
     cr_assert_eq(count_files(&kit), files);
+    kit_end(&kit);
+}
+
+/* ---- adopt ----------------------------------------------------------------------- */
+
+static struct journal_adoption adopt(struct kit *kit)
+{
+    struct journal_adoption adoption = {0};
+    struct err err = {0};
+    int rc = journal_adopt(kit->journal, &adoption, &err);
+    cr_assert(rc == ERR_OK, "%s", err.message);
+    return adoption;
+}
+
+/* The copy takes the journal's place. */
+static void restore(const struct kit *kit, const char *copy)
+{
+    char old[128];
+    place(kit, "old", old);
+    cr_assert_eq(rename(kit->path, old), 0);
+    cr_assert_eq(rename(copy, kit->path), 0);
+}
+
+Test(journal_tools, a_restored_journal_is_adopted_and_replayed)
+{
+    struct lane_kit kit;
+    char copy[128];
+    lane_kit_start(&kit);
+    size_t mozi = lane_kit_stream(&kit, "mozi", 1, CONFLICT_COUNT);
+    lane_kit_run(&kit);
+    lane_kit_append(&kit, mozi, 0, 0, 4, NULL);
+    lane_kit_await_done(&kit, mozi, 0, lane_kit_append(&kit, mozi, 0, 4, 4, "gbgg"));
+    lane_kit_stop(&kit);
+    kit_close(&kit.journal);
+    place(&kit.journal, "copy", copy);
+    expect_backup(&kit.journal, copy);
+    kit_open(&kit.journal);
+    lane_kit_run(&kit);
+    lane_kit_await_done(&kit, mozi, 0, lane_kit_append(&kit, mozi, 0, 8, 4, NULL));
+    lane_kit_stop(&kit);
+    kit_close(&kit.journal);
+
+    restore(&kit.journal, copy);
+    kit_open(&kit.journal);
+    lane_kit_append(&kit, mozi, 0, 100, 4, NULL);
+    lane_kit_run(&kit);
+    struct lane_kit_event stopped = lane_kit_await(&kit, "lane_stopped", 1);
+    cr_assert_eq(stopped.err.code, ERR_IDENTITY, "%s", stopped.err.message);
+    cr_assert_eq(fake_events(kit.database), 12);
+    lane_kit_stop(&kit);
+
+    struct journal_adoption adoption = adopt(&kit.journal);
+    cr_assert_str_neq(adoption.id, adoption.id_before);
+    cr_assert_eq(adoption.lane_count, 1);
+    cr_assert_eq(adoption.lanes[0].entries, 3);
+    cr_assert_eq(adoption.lanes[0].records, 12);
+    cr_assert_eq(adoption.lanes[0].gone, 0);
+    kit_reopen(&kit.journal);
+    cr_assert_str_eq(journal_id(kit.journal.journal), adoption.id);
+    journal_adoption_free(&adoption);
+    lane_kit_run(&kit);
+    lane_kit_await_done(&kit, mozi, 0, 3);
+    cr_assert_eq(fake_events(kit.database), 16);
+    cr_assert_eq(kit_lane(&kit.journal, "mozi", 0).running, 12);
+    lane_kit_end(&kit);
+}
+
+/* What is no longer held doesn't stop the lane; it is counted. */
+Test(journal_tools, an_adopted_journal_begins_where_its_entries_do)
+{
+    struct lane_kit kit;
+    lane_kit_start(&kit);
+    size_t mozi = lane_kit_stream(&kit, "mozi", 1, CONFLICT_COUNT);
+    kit.journal.config.retain_us = 1000;
+    kit_reopen(&kit.journal);
+    lane_kit_run(&kit);
+    lane_kit_append(&kit, mozi, 0, 0, 4, NULL);
+    lane_kit_await_done(&kit, mozi, 0, lane_kit_append(&kit, mozi, 0, 4, 4, NULL));
+    kit_pass(&kit.journal, 3600LL * 1000000);
+    uint64_t held = lane_kit_append(&kit, mozi, 0, 8, 4, NULL);
+    lane_kit_await_done(&kit, mozi, 0, held);
+    while (kit_state(&kit.journal, 2) != -1) {
+        kit_commit(&kit.journal);
+    }
+    lane_kit_stop(&kit);
+    struct journal_adoption adoption = adopt(&kit.journal);
+    cr_assert_eq(adoption.lanes[0].entries, 1);
+    cr_assert_eq(adoption.lanes[0].gone, 8);
+    cr_assert_eq(adoption.lanes[0].gone_to, 2);
+    journal_adoption_free(&adoption);
+    kit_reopen(&kit.journal);
+    lane_kit_run(&kit);
+    lane_kit_await(&kit, "gap_passed", 1);
+    lane_kit_await_done(&kit, mozi, 0, held);
+    cr_assert_eq(fake_events(kit.database), 12);
+    lane_kit_end(&kit);
+}
+
+static void read_id(const struct kit *kit, char out_text[128])
+{
+    char path[128];
+    (void)snprintf(path, sizeof path, "%s/journal.id", kit->path);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t len = read(fd, out_text, 127);
+    cr_assert_gt(len, 0);
+    out_text[len] = '\0';
+    cr_assert_eq(close(fd), 0);
+}
+
+/* The id is committed, journal.id still names the old one. */
+Test(journal_tools, a_crash_within_adopt_is_made_good)
+{
+    struct kit kit;
+    char before[128];
+    char after[128];
+    char now[128];
+    char path[128];
+    struct err err = {0};
+    kit_start(&kit);
+    kit_open(&kit);
+    kit_done(&kit, kit_append(&kit, "mozi", 0, "applied"));
+    read_id(&kit, before);
+    struct journal_adoption adoption = adopt(&kit);
+    kit_close(&kit);
+    read_id(&kit, after);
+    cr_assert_str_neq(before, after);
+    (void)snprintf(path, sizeof path, "%s/journal.id", kit.path);
+    int fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
+    cr_assert_eq(write(fd, before, strlen(before)), (ssize_t)strlen(before));
+    cr_assert_eq(close(fd), 0);
+
+    struct journal *reader = open_copy(kit.path);
+    cr_assert_str_eq(journal_id(reader), adoption.id);
+    journal_close(reader);
+    struct journal_verify_result result;
+    cr_assert_eq(journal_verify(kit.path, NULL, NULL, &result, &err), ERR_OK);
+    read_id(&kit, now);
+    cr_assert_str_eq(now, before, "a reader changes nothing");
+    kit_open(&kit);
+    cr_assert_str_eq(journal_id(kit.journal), adoption.id);
+    read_id(&kit, now);
+    cr_assert_str_eq(now, after, "a writer does");
+    cr_assert_eq(kit_lane(&kit, "mozi", 0).done.seq, 0);
+    journal_adoption_free(&adoption);
     kit_end(&kit);
 }
