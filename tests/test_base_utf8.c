@@ -74,14 +74,14 @@ Test(base_utf8, counts_characters)
  * stands in one. */
 Test(base_utf8, between_ascii)
 {
-    static const char other[] = "\xe4\xb8\xad";
+    static const char other[3] = {'\xe4', '\xb8', '\xad'};
     for (size_t before = 0; before < 20; before++) {
         for (size_t after = 0; after < 20; after++) {
             char text[48];
             size_t characters;
             size_t len = before + 3 + after;
             memset(text, 'a', sizeof text);
-            memcpy(text + before, other, 3);
+            memcpy(text + before, other, sizeof other);
             cr_assert(utf8_count(slice_of(text, len), &characters));
             cr_assert_eq(characters, before + 1 + after);
             cr_assert_not(utf8_count(slice_of(text, before + 2), &characters));

@@ -70,9 +70,10 @@ Test(bursts, runs_and_bursts)
 Test(bursts, days_are_local)
 {
     struct bursts *bursts = bursts_new(8 * 3600);
-    int64_t time_us = (INT64_C(1767830400) + 17 * 3600) * second_us;
+    const int64_t hour_us = INT64_C(3600) * second_us;
+    int64_t time_us = INT64_C(1767830400) * second_us + 17 * hour_us;
     bursts_add(bursts, 1, true, time_us);
-    bursts_add(bursts, 2, true, time_us - 3 * 3600 * second_us);
+    bursts_add(bursts, 2, true, time_us - 3 * hour_us);
     struct check_explained out = finish(bursts);
     cr_assert_eq(out.day_count, 2);
     cr_assert_eq(out.days[0].day, 20461);
