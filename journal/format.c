@@ -59,12 +59,13 @@
  */
 #include "journal/format.h"
 
+#include "journal/sum.h"
+
 #include "base/bytes.h"
 
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
-/* Inlined, so that the state on the stack and the code that uses it agree. */
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
@@ -120,22 +121,6 @@ static size_t put_header(const struct entry_header *header, int state, uint8_t *
     return buf.len;
 }
 
-static void entry_sum(const uint8_t *head, size_t head_len, struct slice payload,
-                      uint8_t out[JOURNAL_SUM_LEN])
-{
-    XXH3_state_t state;
-    XXH3_INITSTATE(&state);
-    /* These can fail only for a NULL state. */
-    (void)XXH3_128bits_reset(&state);
-    (void)XXH3_128bits_update(&state, head, head_len);
-    if (payload.len) {
-        (void)XXH3_128bits_update(&state, payload.data, payload.len);
-    }
-    XXH128_canonical_t canonical;
-    XXH128_canonicalFromHash(&canonical, XXH3_128bits_digest(&state));
-    memcpy(out, canonical.digest, JOURNAL_SUM_LEN);
-}
-
 /* Puts sum and check behind `head_len` bytes; returns the header's length. */
 static size_t finish_header(const uint8_t sum[JOURNAL_SUM_LEN], uint8_t *out,
                             size_t head_len)
@@ -153,12 +138,10 @@ void format_entry_encode(struct entry_header *header, struct slice payload, uint
     header->version = FORMAT_VERSION;
     header->payload_len = payload.len;
     size_t head_len = put_header(header, JOURNAL_ENTRY_FULL, head);
-    entry_sum(head, head_len, payload, header->sum);
-    header->header_len = finish_header(header->sum, head, head_len);
+    header->header_len = format_header_len(strlen(header->stream));
+    sum_entry(slice_of(head, head_len), payload, out + header->header_len, header->sum);
+    (void)finish_header(header->sum, head, head_len);
     memcpy(out, head, header->header_len);
-    if (payload.len) {
-        memcpy(out + header->header_len, payload.data, payload.len);
-    }
 }
 
 size_t format_stub_encode(const struct entry_header *header, uint8_t *out)
@@ -293,7 +276,7 @@ int format_entry_check(const struct entry_header *header, const uint8_t *header_
     memcpy(head, header_bytes, head_len);
     head[STATE_OFFSET] = JOURNAL_ENTRY_FULL;
     uint8_t sum[JOURNAL_SUM_LEN];
-    entry_sum(head, head_len, payload, sum);
+    sum_entry(slice_of(head, head_len), payload, NULL, sum);
     if (memcmp(sum, header->sum, JOURNAL_SUM_LEN) != 0) {
         return err_set(err, ERR_CORRUPT, 0,
                        "entry %llu fails its checksum: its stored bytes are damaged",
