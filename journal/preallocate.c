@@ -46,9 +46,15 @@ static uint64_t zeros_target(const struct journal *journal)
     return target < journal->store.map_bytes ? target : journal->store.map_bytes;
 }
 
-static bool is_due(const struct journal *journal)
+static bool is_missing(const struct journal *journal)
 {
     return journal->config.preallocate && journal->extent.bytes < zeros_target(journal);
+}
+
+bool preallocate_due(const struct journal *journal)
+{
+    return clock_steady_us(journal->config.clock) >= journal->preallocate_after_us &&
+           is_missing(journal);
 }
 
 int preallocate_look(struct journal *journal, struct err *err)
@@ -67,7 +73,7 @@ static int write_step(struct journal *journal, int *out_sys, struct err *err)
 {
     *out_sys = 0;
     int rc = handle_look_at_file(journal, &journal->extent, err);
-    if (rc || !is_due(journal)) {
+    if (rc || !is_missing(journal)) {
         return rc;
     }
     uint64_t at = journal->extent.bytes;
@@ -85,8 +91,7 @@ static int write_step(struct journal *journal, int *out_sys, struct err *err)
 int preallocate_step(struct journal *journal, bool sync, bool *out_more, struct err *err)
 {
     *out_more = false;
-    int64_t now = clock_steady_us(journal->config.clock);
-    if (now < journal->preallocate_after_us || !is_due(journal)) {
+    if (!preallocate_due(journal)) {
         return ERR_OK;
     }
     int sys = 0;
@@ -96,13 +101,13 @@ int preallocate_step(struct journal *journal, bool sync, bool *out_more, struct 
     }
     if (sys) {
         /* A part may have been written. */
-        journal->preallocate_after_us = now + REST_US;
+        journal->preallocate_after_us = clock_steady_us(journal->config.clock) + REST_US;
         return handle_look_at_file(journal, &journal->extent, err);
     }
     if (sync && fdatasync(journal->store.data_fd)) {
         return err_set_errno(err, ERR_IO, errno, "cannot sync the journal's file");
     }
-    *out_more = is_due(journal);
+    *out_more = is_missing(journal);
     return ERR_OK;
 }
 

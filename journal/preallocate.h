@@ -5,6 +5,9 @@
 
 #include "journal/handle.h"
 
+/* Zeros are missing, and may be written now. */
+bool preallocate_due(const struct journal *journal);
+
 /* Writes one step. *out_more: there is more to be written now. A disk that has no room
  * is no failure; nothing is written then for a while. `sync`: nobody waits for a commit,
  * so make this step durable at once. ERR_IO: the sync failed, which is final. */

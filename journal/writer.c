@@ -7,7 +7,9 @@
  * new state; answers each caller in order; tells the listener. While it commits, the next
  * group gathers: there is no other timer for batches. Marks without a batch are committed
  * alone after a second, expiry is looked after every minute. When nothing waits it writes
- * zeros ahead, one step between two looks at the queue.
+ * zeros ahead, one step between two looks at the queue; behind small groups too, whose
+ * time goes into the flush and not into bytes. Behind large ones zeros would take as much
+ * of the disk as the data that they make room for.
  *
  * Failure modes.
  *   - A batch that finds too little room, by count, is refused with ERR_FULL while the
@@ -39,6 +41,8 @@ enum {
     EXPIRY_EVERY_US = 60 * SECOND_US,
     READER_CHECK_EVERY_US = 30 * SECOND_US,
     IDLE_WAIT_US = SECOND_US,
+    QUIET_US = 1000,         /* nothing came for so long: there is time for zeros */
+    GROUP_SMALL = 256 << 10, /* bytes of a group that a step of zeros may follow */
     BITES_MAX = 64,
     IDLE_BITES = 3, /* commits until pages freed before them are back */
 };
@@ -441,8 +445,9 @@ static int64_t earlier(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-/* Waits for work, at most until something is due. Under the lock. */
-static void wait_for_work(struct journal *journal)
+/* Waits for work, at most until something is due. `zeros`: that is soon. Under the lock.
+ */
+static void wait_for_work(struct journal *journal, bool zeros)
 {
     int64_t now = clock_steady_us(journal->config.clock);
     int64_t wait = earlier(journal->next_expiry_us, journal->next_reader_check_us) - now;
@@ -451,6 +456,7 @@ static void wait_for_work(struct journal *journal)
     }
     /* The clock may be a test's: look at it again before long. */
     wait = journal->fatal.code ? IDLE_WAIT_US : earlier(wait, IDLE_WAIT_US);
+    wait = zeros ? earlier(wait, QUIET_US) : wait;
     if (wait <= 0) {
         return;
     }
@@ -469,13 +475,12 @@ static void wait_for_work(struct journal *journal)
 
 enum next_step { STEP_GROUP, STEP_DRAIN, STEP_IDLE, STEP_STOP };
 
-/* Takes a group where something waits. `can_wait`: nothing else is to be done. */
-static enum next_step choose(struct journal *journal, bool can_wait,
-                             struct group *out_group)
+/* Takes a group where something waits. `zeros`: there are some to be written. */
+static enum next_step choose(struct journal *journal, bool zeros, struct group *out_group)
 {
     pthread_mutex_lock(&journal->lock);
-    if (!has_queue(journal) && !journal->stopping && can_wait) {
-        wait_for_work(journal);
+    if (!has_queue(journal) && !journal->stopping) {
+        wait_for_work(journal, zeros);
     }
     int64_t now = clock_steady_us(journal->config.clock);
     enum next_step step = STEP_IDLE;
@@ -563,7 +568,7 @@ static void *run(void *argument)
     bool more = false;
     for (;;) {
         struct group group = {0};
-        enum next_step step = choose(journal, !more, &group);
+        enum next_step step = choose(journal, more, &group);
         if (step == STEP_STOP) {
             return NULL;
         }
@@ -575,7 +580,9 @@ static void *run(void *argument)
         }
         check_readers(journal);
         struct err err = {0};
-        if (preallocate_step(journal, step == STEP_IDLE, &more, &err)) {
+        if (step == STEP_GROUP && group.queue_bytes > GROUP_SMALL) {
+            more = preallocate_due(journal);
+        } else if (preallocate_step(journal, step == STEP_IDLE, &more, &err)) {
             die(journal, &err);
         }
     }
