@@ -334,7 +334,7 @@ int format_identity_decode(struct slice value, struct format_identity *out_ident
 {
     static const char what[] = "the journal's identity record";
     struct bytes_reader in;
-    uint8_t version;
+    uint8_t version = 0;
     int rc = unseal(value, what, &in, &version, err);
     if (rc) {
         return rc;
@@ -367,7 +367,7 @@ int format_state_decode(struct slice value, struct format_state *out_state,
 {
     static const char what[] = "the journal's state record";
     struct bytes_reader in;
-    uint8_t version;
+    uint8_t version = 0;
     int rc = unseal(value, what, &in, &version, err);
     if (rc) {
         return rc;
@@ -410,7 +410,7 @@ int format_lane_decode(struct slice value, struct format_lane *out_lane, struct 
 {
     static const char what[] = "a lane's record";
     struct bytes_reader in;
-    uint8_t version;
+    uint8_t version = 0;
     int rc = unseal(value, what, &in, &version, err);
     if (rc) {
         return rc;
@@ -538,7 +538,7 @@ int format_receipt_decode(struct slice value, struct format_receipt *out_receipt
 {
     static const char what[] = "a receipt";
     struct bytes_reader in;
-    uint8_t version;
+    uint8_t version = 0;
     int rc = unseal(value, what, &in, &version, err);
     if (rc) {
         return rc;
@@ -585,7 +585,7 @@ int format_dead_decode(struct slice value, struct format_dead *out_dead, struct 
 {
     static const char what[] = "a dead letter";
     struct bytes_reader in;
-    uint8_t version;
+    uint8_t version = 0;
     int rc = unseal(value, what, &in, &version, err);
     if (rc) {
         return rc;
