@@ -263,6 +263,22 @@ static void take_result(struct crowd *crowd)
     }
 }
 
+static int run(struct producer *producers, struct crowd *crowd, struct err *err)
+{
+    uint32_t count = crowd->config->producers;
+    for (uint32_t i = 0; i < count; i++) {
+        producers[i].fd = -1;
+    }
+    int code = connect_all(producers, crowd, err);
+    code = code ? code : run_all(producers, crowd, err);
+    for (uint32_t i = 0; i < count; i++) {
+        if (producers[i].fd >= 0) {
+            (void)close(producers[i].fd);
+        }
+    }
+    return code;
+}
+
 int poster_run(const struct poster_config *config, struct poster_result *out,
                struct err *err)
 {
@@ -271,20 +287,9 @@ int poster_run(const struct poster_config *config, struct poster_result *out,
     struct producer *producers = calloc(config->producers, sizeof *producers);
     result.acks_us = calloc(config->body_count + 1, sizeof *result.acks_us);
     result.acked_us = calloc(config->body_count + 1, sizeof *result.acked_us);
-    int code = ERR_OK;
-    if (!producers || !result.acks_us || !result.acked_us) {
-        code = err_set(err, ERR_NOMEM, 0, "no memory for producers");
-    }
-    for (uint32_t i = 0; code == ERR_OK && i < config->producers; i++) {
-        producers[i].fd = -1;
-    }
-    code = code ? code : connect_all(producers, &crowd, err);
-    code = code ? code : run_all(producers, &crowd, err);
-    for (uint32_t i = 0; producers && i < config->producers; i++) {
-        if (producers[i].fd > 0) {
-            (void)close(producers[i].fd);
-        }
-    }
+    int code = producers && result.acks_us && result.acked_us
+                   ? run(producers, &crowd, err)
+                   : err_set(err, ERR_NOMEM, 0, "no memory for producers");
     free(producers);
     if (code != ERR_OK) {
         poster_result_free(&result);

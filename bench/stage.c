@@ -121,19 +121,25 @@ static int write_bodies(struct stage *stage, struct bodies *bodies, size_t *ends
                                : ERR_OK;
 }
 
+static int fill(struct stage *stage, struct bodies *bodies, size_t *ends,
+                uint32_t records_of_body, struct err *err)
+{
+    int code = write_bodies(stage, bodies, ends, records_of_body, err);
+    for (size_t i = 0; i < bodies->count && code == ERR_OK; i++) {
+        size_t start = i ? ends[i - 1] : 0;
+        bodies->items[i] = slice_of(bodies->text.data + start, ends[i] - start);
+    }
+    return code;
+}
+
 static int make(struct stage *stage, struct bodies bodies, uint32_t records_of_body,
                 struct bodies *out_bodies, struct err *err)
 {
     bodies.count = (bodies.records + records_of_body - 1) / records_of_body;
     size_t *ends = calloc(bodies.count, sizeof *ends);
     bodies.items = calloc(bodies.count, sizeof *bodies.items);
-    int code = ends && bodies.items
-                   ? write_bodies(stage, &bodies, ends, records_of_body, err)
-                   : err_set(err, ERR_NOMEM, 0, "no memory for bodies");
-    for (size_t i = 0; i < bodies.count && code == ERR_OK; i++) {
-        size_t start = i ? ends[i - 1] : 0;
-        bodies.items[i] = slice_of(bodies.text.data + start, ends[i] - start);
-    }
+    int code = ends && bodies.items ? fill(stage, &bodies, ends, records_of_body, err)
+                                    : err_set(err, ERR_NOMEM, 0, "no memory for bodies");
     free(ends);
     if (code != ERR_OK) {
         bodies_free(&bodies);

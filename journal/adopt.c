@@ -84,7 +84,8 @@ static int plan(struct journal *journal, struct adopting *adopting, struct err *
     adoption->lanes = calloc(count + 1, sizeof *adoption->lanes);
     adopting->lanes = calloc(count + 1, sizeof *adopting->lanes);
     if (!adoption->lanes || !adopting->lanes) {
-        rc = err_set(err, ERR_NOMEM, 0, "out of memory");
+        free(known);
+        return err_set(err, ERR_NOMEM, 0, "out of memory");
     }
     for (size_t i = 0; i < count && !rc; i++) {
         adopting->lanes[i].said = &adoption->lanes[i];

@@ -52,8 +52,8 @@ void journal_adoption_free(struct journal_adoption *adoption);
 int journal_adoption_plan(struct journal *journal, struct journal_adoption *out_adoption,
                           struct err *err);
 
-/* Gives a restored or copied journal a new identity, in one durable transaction: a new id,
- * every lane back at its beginning, since no ledger knows the new id yet. What the
+/* Gives a restored or copied journal a new identity, in one durable transaction: a new
+ * id, every lane back at its beginning, since no ledger knows the new id yet. What the
  * journal holds is replayed, and what is there already is found as duplicates. Entries,
  * dead letters, receipts and other settings stay. A gap that a lane begins with is
  * accepted beforehand (`replay --accept-gap`): those entries were dealt with under the
