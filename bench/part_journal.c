@@ -306,7 +306,7 @@ static int settle(struct journal *journal, struct err *err)
         .len = 1 << 20, .name = "warm", .producers = 1, .duration_us = 1000000};
     struct outcome ignored;
     int code = measure_journal(journal, &load, &ignored, err);
-    struct timespec pause = {.tv_nsec = 100 * 1000 * 1000};
+    struct timespec pause = {.tv_nsec = 100000000};
     uint64_t before = 0;
     for (int i = 0; i < ROUNDS_MAX && code == ERR_OK; i++) {
         struct journal_stat stat;
