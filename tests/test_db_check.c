@@ -303,7 +303,7 @@ static void replace_stand_ins(size_t cache_bytes)
     struct json_value *found = run(&bench, "repair --execute", 0);
     expect(found, "streams.0.done.data_recovery", ENTITIES);
     json_value_free(found);
-    char ips[ENTITIES][16];
+    char ips[ENTITIES][24];
     for (int i = 0; i < ENTITIES; i++) {
         snprintf(ips[i], sizeof ips[i], "10.0.0.%d", i + 1);
         sink_kit_add(&bench.kit, "ip", ips[i], "timestamp", "2026-01-08 01:04:26",
@@ -337,7 +337,7 @@ Test(check, a_real_record_replaces_its_stand_in_on_the_fast_path)
 Test(check, a_stand_in_is_met_by_a_lane_that_remembers_its_entity)
 {
     struct bench bench;
-    char ips[60][16];
+    char ips[60][24];
     bench_begin(&bench, "");
     bench.kit.config.cache_bytes = 1 << 20;
     bench.kit.sink->ops->free(bench.kit.sink);
@@ -459,7 +459,7 @@ enum { BESIDE_ROUNDS = 150, BESIDE_ENTITIES = 40 };
 static void *apply_beside(void *context)
 {
     struct sink_kit *kit = context;
-    char ips[BESIDE_ENTITIES][16];
+    char ips[BESIDE_ENTITIES][24];
     char time[32];
     for (int round = 0; round < BESIDE_ROUNDS; round++) {
         snprintf(time, sizeof time, "2026-01-08 02:%02d:%02d", round / 60, round % 60);
