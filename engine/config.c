@@ -1,4 +1,5 @@
 #include "engine/config.h"
+#include "engine/config_alerts.h"
 #include "engine/config_raw.h"
 #include "engine/config_read.h"
 #include "engine/config_stream.h"
@@ -60,6 +61,7 @@ static void set_defaults(struct config *config)
         .every_us = INT64_C(1) * HOUR_S * 1000000,
         .threshold = 9900,
     };
+    config_alerts_defaults(&config->alerts);
     config->log_level = LOG_INFO;
     config->log_format = LOG_LOGFMT;
 }
@@ -382,6 +384,8 @@ static int read_all(const struct locate *locate, const struct raw_config *raw,
     read_intake(&reader, &raw->intake, &config->intake);
     read_database(&reader, &raw->database, config);
     read_rest(&reader, raw, config);
+    config_alerts_read(&reader, &raw->alerts, &config->alerts);
+    config->alerts.limits.coverage = config->check.threshold;
     read_streams(&reader, raw, config);
     return reader.code;
 }

@@ -3,6 +3,7 @@
 #ifndef HOLDFAST_ENGINE_CONFIG_H
 #define HOLDFAST_ENGINE_CONFIG_H
 
+#include "engine/alert_rules.h"
 #include "journal/journal.h"
 #include "replay/sink.h"
 #include "schema/stream.h"
@@ -33,6 +34,29 @@ struct check_config {
     uint32_t threshold; /* hundredths of a percent */
 };
 
+enum { ALERT_TO_MAX = 16 };
+
+/* Where alerts go. */
+struct alert_channel_config {
+    const char *url;         /* NULL: not used */
+    const char *secret_file; /* bearer token or password, read at each send; NULL: none */
+    const char *ca;          /* certificates to trust instead of the system's; NULL */
+    bool tls;                /* false: unencrypted is fine */
+    /* smtp alone */
+    const char *from;
+    const char *const *to;
+    size_t to_count;
+    const char *user;
+};
+
+struct alert_config {
+    struct alert_channel_config webhook;
+    struct alert_channel_config smtp;
+    int64_t every_us;   /* between two looks */
+    uint32_t timeout_s; /* of one delivery */
+    struct alert_limits limits;
+};
+
 /* Immutable after config_load. */
 struct config {
     const char *path; /* the file's name, for messages */
@@ -50,6 +74,7 @@ struct config {
     int32_t zone_offset_s;
     int64_t max_future_us;
     struct check_config check;
+    struct alert_config alerts;
     enum log_level log_level;
     enum log_format log_format;
     struct stream **streams;

@@ -72,6 +72,35 @@ struct raw_limits {
     char *max;
 };
 
+struct raw_channel {
+    char *url;
+    char *token_file;
+    char *from;
+    char **to;
+    unsigned to_count;
+    char *user;
+    char *password_file;
+    char *ca;
+    char *tls;
+};
+
+struct raw_alerts {
+    struct raw_channel webhook; /* url, token_file, ca, tls */
+    struct raw_channel smtp;    /* all but token_file */
+    char *every;
+    char *timeout;
+    char *hold;
+    char *repeat;
+    char *lag;
+    char *dead_letters;
+    char *conflicts;
+    char *dead_letters_full;
+    char *journal_full;
+    char *disk_free;
+    char *retention;
+    char *ids;
+};
+
 struct raw_check {
     char *since;
     char *every;
@@ -144,6 +173,7 @@ struct raw_config {
     struct raw_limits dead_letters; /* max_size */
     struct raw_limits receipts;     /* retain, max */
     struct raw_check check;
+    struct raw_alerts alerts;
     struct raw_log log;
     struct raw_stream *streams;
     unsigned streams_count;

@@ -107,6 +107,43 @@ static const cyaml_schema_field_t receipts_fields[] = {
     CYAML_FIELD_END,
 };
 
+static const cyaml_schema_field_t webhook_fields[] = {
+    TEXT("url", struct raw_channel, url),
+    TEXT("token_file", struct raw_channel, token_file),
+    TEXT("ca", struct raw_channel, ca),
+    TEXT("tls", struct raw_channel, tls),
+    CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t smtp_fields[] = {
+    TEXT("url", struct raw_channel, url),
+    TEXT("from", struct raw_channel, from),
+    LIST("to", struct raw_channel, to, &text_entry),
+    TEXT("user", struct raw_channel, user),
+    TEXT("password_file", struct raw_channel, password_file),
+    TEXT("ca", struct raw_channel, ca),
+    TEXT("tls", struct raw_channel, tls),
+    CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t alerts_fields[] = {
+    GROUP("webhook", struct raw_alerts, webhook, webhook_fields),
+    GROUP("smtp", struct raw_alerts, smtp, smtp_fields),
+    TEXT("every", struct raw_alerts, every),
+    TEXT("timeout", struct raw_alerts, timeout),
+    TEXT("hold", struct raw_alerts, hold),
+    TEXT("repeat", struct raw_alerts, repeat),
+    TEXT("lag", struct raw_alerts, lag),
+    TEXT("dead_letters", struct raw_alerts, dead_letters),
+    TEXT("conflicts", struct raw_alerts, conflicts),
+    TEXT("dead_letters_full", struct raw_alerts, dead_letters_full),
+    TEXT("journal_full", struct raw_alerts, journal_full),
+    TEXT("disk_free", struct raw_alerts, disk_free),
+    TEXT("retention", struct raw_alerts, retention),
+    TEXT("ids", struct raw_alerts, ids),
+    CYAML_FIELD_END,
+};
+
 static const cyaml_schema_field_t check_fields[] = {
     TEXT("since", struct raw_check, since),
     TEXT("every", struct raw_check, every),
@@ -208,6 +245,7 @@ static const cyaml_schema_field_t config_fields[] = {
     GROUP("dead_letters", struct raw_config, dead_letters, dead_letters_fields),
     GROUP("receipts", struct raw_config, receipts, receipts_fields),
     GROUP("check", struct raw_config, check, check_fields),
+    GROUP("alerts", struct raw_config, alerts, alerts_fields),
     GROUP("log", struct raw_config, log, log_fields),
     LIST("streams", struct raw_config, streams, &stream_entry),
     CYAML_FIELD_END,
