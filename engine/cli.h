@@ -51,6 +51,7 @@ enum {
     X(TIMEOUT, "timeout", "TIME", "how long to try; default 10min")                      \
     X(STRICT, "strict", "", "exit 1 where there were dead letters")                      \
     X(QUIET, "quiet", "", "no progress on standard error")                               \
+    X(TEST, "test", "", "send a test message")                                           \
     X(HELP, "help", "", "this text")                                                     \
     X(VERSION, "version", "", "print the version")
 /* clang-format on */
@@ -124,6 +125,7 @@ const char *cli_time(int64_t time_us, char out_text[CLI_TIME_TEXT]);
 /* Writes a whole document to standard output and a line end; 0 or EXIT_JOURNAL. */
 int cli_print(struct slice text);
 
+int cli_alert(const struct cli *cli);
 int cli_serve(const struct cli *cli);
 int cli_validate(const struct cli *cli);
 int cli_ingest(const struct cli *cli);

@@ -10,7 +10,7 @@ const struct command cli_commands[] = {
         .help = "Takes records over HTTP, keeps them in the journal and applies them to\n"
                 "the database. The journal is made where there is none. TERM and INT\n"
                 "answer what was read, end the transaction in hand and stop within 10 s;\n"
-                "a second one stops at once; HUP reads the tokens again.\n",
+                "a second one stops at once; HUP reads tokens and alert limits again.\n",
         .options = 0, .run = cli_serve,
     },
     {
@@ -181,6 +181,15 @@ const struct command cli_commands[] = {
         .options = WITH(ACCEPT_GAP) | WITH(STREAM) | WITH(LANE) | WITH(EXECUTE) |
                    WITH(JSON),
         .run = cli_replay,
+    },
+    {
+        .name = "alert", .arguments = "",
+        .summary = "send a test alert to each channel",
+        .help = "Once, and at once, to alerts.webhook and alerts.smtp as configured; needs\n"
+                "no running engine. Exit 1 where one could not be delivered.\n"
+                "\n"
+                "  holdfast alert --test\n",
+        .options = WITH(TEST), .run = cli_alert,
     },
     {
         .name = "schema", .arguments = "",

@@ -4,6 +4,7 @@
  * looks after the journal's health and the service manager's watchdog. While stopping, a
  * second TERM or INT has its default effect and ends the process at once; an alarm bounds
  * the stop. Neither loses anything: what was acknowledged is synced. */
+#include "engine/alerts.h"
 #include "engine/cli.h"
 #include "engine/http.h"
 #include "engine/notify.h"
@@ -47,14 +48,30 @@ static sigset_t our_signals(void)
     return set;
 }
 
+/* Of the configuration only the alerts' limits are taken anew. */
+static void reload_limits(struct server *server)
+{
+    struct config *config = NULL;
+    struct err err = {0};
+    if (config_load(engine_config(server->engine)->path, &config, &err)) {
+        log_error("reload_failed", L_STR("what", "alert limits"), L_CODE(&err),
+                  L_ERR(&err));
+        return;
+    }
+    alerts_set_limits(engine_alerts(server->engine), &config->alerts.limits);
+    config_free(config);
+    log_info("reloaded", L_STR("what", "alert limits"));
+}
+
 static void reload(struct server *server)
 {
     struct err err = {0};
     if (http_reload(server->http, &err)) {
-        log_error("reload_failed", L_CODE(&err), L_ERR(&err));
+        log_error("reload_failed", L_STR("what", "tokens"), L_CODE(&err), L_ERR(&err));
     } else {
         log_info("reloaded", L_STR("what", "tokens"));
     }
+    reload_limits(server);
 }
 
 static void tell_progress(struct server *server)

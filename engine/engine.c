@@ -2,6 +2,7 @@
  * deadline has come, entries without a stream, the journal's health.
  */
 #include "engine/engine.h"
+#include "engine/alerts.h"
 #include "engine/checker.h"
 #include "engine/waiters.h"
 
@@ -20,6 +21,7 @@ struct engine {
     struct intake_rules rules;
     struct waiters *waiters;
     struct checker *checker; /* NULL: check.every is 0 */
+    struct alerts *alerts;
     pthread_t keeper;
     bool keeper_started;
     int64_t started_us;
@@ -272,6 +274,7 @@ int engine_open(const struct config *config, struct engine **out_engine, struct 
     if (code == ERR_OK && config->check.every_us > 0) {
         code = checker_start(config, engine->hosts, &engine->checker, err);
     }
+    code = code ? code : alerts_start(engine, engine->hosts, &engine->alerts, err);
     if (code != ERR_OK) {
         engine_close(engine, 0);
         return code;
@@ -291,6 +294,7 @@ void engine_close(struct engine *engine, int64_t timeout_us)
         return;
     }
     int64_t deadline_us = clock_steady_us(&clock_system) + timeout_us;
+    alerts_stop(engine->alerts);
     pthread_mutex_lock(&engine->lock);
     engine->stopping = true;
     engine->to_wake = NULL;
@@ -329,71 +333,75 @@ struct replay *engine_replay(struct engine *engine)
 struct checker *engine_checker(struct engine *engine)
 {
     return engine->checker;
-}
+    struct alerts *engine_alerts(struct engine * engine)
+    {
+        return engine->alerts;
+    }
 
-const struct intake_rules *engine_intake_rules(const struct engine *engine)
-{
-    return &engine->rules;
-}
+    const struct intake_rules *engine_intake_rules(const struct engine *engine)
+    {
+        return &engine->rules;
+    }
 
-int64_t engine_uptime_us(const struct engine *engine)
-{
-    return clock_steady_us(&clock_system) - engine->started_us;
-}
+    int64_t engine_uptime_us(const struct engine *engine)
+    {
+        return clock_steady_us(&clock_system) - engine->started_us;
+    }
 
-/* After waiters_add, so that what was applied in between is not missed. */
-static void catch_up(struct engine *engine, const struct intake_entry *entries,
-                     size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        struct journal_lane lane;
-        struct err err = {0};
-        if (journal_lane_get(engine->journal, entries[i].stream, entries[i].lane, &lane,
-                             &err) == ERR_OK &&
-            lane.done.seq >= entries[i].seq) {
-            waiters_applied(engine->waiters, entries[i].stream, entries[i].lane,
-                            lane.done.seq);
+    /* After waiters_add, so that what was applied in between is not missed. */
+    static void catch_up(struct engine * engine, const struct intake_entry *entries,
+                         size_t count)
+    {
+        for (size_t i = 0; i < count; i++) {
+            struct journal_lane lane;
+            struct err err = {0};
+            if (journal_lane_get(engine->journal, entries[i].stream, entries[i].lane,
+                                 &lane, &err) == ERR_OK &&
+                lane.done.seq >= entries[i].seq) {
+                waiters_applied(engine->waiters, entries[i].stream, entries[i].lane,
+                                lane.done.seq);
+            }
         }
     }
-}
 
-int engine_when_applied(struct engine *engine, const struct engine_wait *wait,
-                        struct err *err)
-{
-    /* `done` may free what the entries belong to */
-    struct intake_entry *copy = malloc((wait->count + 1) * sizeof *copy);
-    if (!copy) {
-        return err_set(err, ERR_NOMEM, 0, "no memory to wait for a batch");
+    int engine_when_applied(struct engine * engine, const struct engine_wait *wait,
+                            struct err *err)
+    {
+        /* `done` may free what the entries belong to */
+        struct intake_entry *copy = malloc((wait->count + 1) * sizeof *copy);
+        if (!copy) {
+            return err_set(err, ERR_NOMEM, 0, "no memory to wait for a batch");
+        }
+        memcpy(copy, wait->entries, wait->count * sizeof *copy);
+        int code = waiters_add(engine->waiters, wait, err);
+        if (code == ERR_OK) {
+            catch_up(engine, copy, wait->count);
+        }
+        free(copy);
+        return code;
     }
-    memcpy(copy, wait->entries, wait->count * sizeof *copy);
-    int code = waiters_add(engine->waiters, wait, err);
-    if (code == ERR_OK) {
-        catch_up(engine, copy, wait->count);
-    }
-    free(copy);
-    return code;
-}
 
-bool engine_ready(struct engine *engine, struct err *err)
-{
-    struct journal_stat stat;
-    if (journal_health(engine->journal, err) != ERR_OK ||
-        journal_stat(engine->journal, &stat, err) != ERR_OK) {
-        return false;
+    bool engine_ready(struct engine * engine, struct err * err)
+    {
+        struct journal_stat stat;
+        if (journal_health(engine->journal, err) != ERR_OK ||
+            journal_stat(engine->journal, &stat, err) != ERR_OK) {
+            return false;
+        }
+        if (stat.refusing || stat.free_bytes == 0) {
+            err_set(err, ERR_FULL, 0,
+                    "the journal has no room (%llu bytes used of %llu, %llu free on "
+                    "disk); it "
+                    "drains as the database takes the backlog",
+                    (unsigned long long)stat.used_bytes,
+                    (unsigned long long)stat.size_max,
+                    (unsigned long long)stat.disk_free_bytes);
+            return false;
+        }
+        return true;
     }
-    if (stat.refusing || stat.free_bytes == 0) {
-        err_set(
-            err, ERR_FULL, 0,
-            "the journal has no room (%llu bytes used of %llu, %llu free on disk); it "
-            "drains as the database takes the backlog",
-            (unsigned long long)stat.used_bytes, (unsigned long long)stat.size_max,
-            (unsigned long long)stat.disk_free_bytes);
-        return false;
-    }
-    return true;
-}
 
-bool engine_failed(struct engine *engine, struct err *err)
-{
-    return journal_health(engine->journal, err) != ERR_OK;
-}
+    bool engine_failed(struct engine * engine, struct err * err)
+    {
+        return journal_health(engine->journal, err) != ERR_OK;
+    }

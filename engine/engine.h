@@ -24,6 +24,7 @@ struct checker *engine_checker(struct engine *engine); /* NULL: nothing is check
 /* What a configuration says of intake; borrows it. */
 struct intake_rules engine_rules_of(const struct config *config);
 
+struct alerts *engine_alerts(struct engine *engine);
 const struct intake_rules *engine_intake_rules(const struct engine *engine);
 
 /* Who waits for a batch, and how long. */

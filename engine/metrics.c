@@ -1,6 +1,7 @@
 /* engine/metrics.c: GET /metrics, Prometheus' text format. The counters of the law come
  * from the journal and the ledger, so they survive restarts.
  */
+#include "engine/alerts.h"
 #include "engine/engine.h"
 #include "engine/report.h"
 
@@ -292,6 +293,7 @@ int engine_metrics(struct engine *engine, struct buf *out, struct err *err)
         lags);
     put_one(out, "holdfast_database_connected", "gauge",
             "1 while at least one worker is connected.", report.replay.connected);
+    alerts_metrics(engine_alerts(engine), out);
     report_free(&report);
     return out->failed ? err_set(err, ERR_NOMEM, 0, "no memory for the metrics") : ERR_OK;
 }

@@ -1,4 +1,5 @@
 /* engine/status.c: GET /v1/status. */
+#include "engine/alerts.h"
 #include "engine/checker.h"
 #include "engine/engine.h"
 #include "engine/json.h"
@@ -133,6 +134,7 @@ int engine_status_json(struct engine *engine, struct buf *out, struct err *err)
     }
     json_array_end(json);
     checker_put(engine_checker(engine), json);
+    alerts_put(engine_alerts(engine), json);
     json_object_end(json);
     bool done = buf_append_slice(out, json_result(json));
     json_free(json);
