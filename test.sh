@@ -21,6 +21,9 @@ esac
 . packaging/dependencies.sh
 # shellcheck disable=SC2086 # lists of names, split on purpose
 dependencies_install $dependencies_build $dependencies_test
+# Their programs lie in var/tools/usr/bin, where the tests look for them.
+# shellcheck disable=SC2086
+dependencies_unpack var/tools $dependencies_unpacked
 
 failed=""
 # Each database test has a server of its own: more at once is more memory.

@@ -17,8 +17,17 @@ dependencies_build="
 # A private database server, for the tests and the benchmark.
 dependencies_database="mariadb-server-core mariadb-client-core"
 
-# To test and lint.
-dependencies_test="$dependencies_database libcriterion-dev clang-format clang-tidy"
+# To test and lint. Alerts go to a real mail server (aiosmtpd), over TLS (openssl makes the
+# certificate).
+dependencies_test="
+    $dependencies_database libcriterion-dev clang-format clang-tidy
+    python3-aiosmtpd openssl
+"
+
+# For the tests too, but unpacked by dependencies_unpack: installed, it would make an
+# account and start a service.
+# shellcheck disable=SC2034 # for who sources this
+dependencies_unpacked="prometheus"
 
 # What the benchmark also compares with and draws with, where it is there; librsvg2-bin is
 # to look at a chart as PNG.
@@ -74,4 +83,28 @@ dependencies_install() {
     set -- $dependencies_wanted
     echo "installing: $*"
     dependencies_apt update -q && dependencies_apt install -q -y --no-install-recommends "$@"
+}
+
+# dependencies_unpack <directory> <package>...: what the packages hold, without installing
+# them: programs come to lie in <directory>/usr/bin. Does nothing for those that it has
+# unpacked there before; needs no root, but a network and apt's lists.
+dependencies_unpack() {
+    dependencies_dir=$1
+    shift
+    mkdir -p "$dependencies_dir"
+    for dependencies_name in "$@"; do
+        if [ -e "$dependencies_dir/.$dependencies_name" ]; then
+            continue
+        fi
+        echo "unpacking: $dependencies_name"
+        rm -f "$dependencies_dir/${dependencies_name}"_*.deb
+        (cd "$dependencies_dir" && apt-get download -q "$dependencies_name") ||
+            { dependencies_apt update -q &&
+                (cd "$dependencies_dir" && apt-get download -q "$dependencies_name"); } ||
+            return 1
+        dpkg-deb -x "$dependencies_dir/${dependencies_name}"_*.deb "$dependencies_dir" ||
+            return 1
+        rm -f "$dependencies_dir/${dependencies_name}"_*.deb
+        : >"$dependencies_dir/.$dependencies_name"
+    done
 }
