@@ -2,6 +2,7 @@
 
 #include "engine/alert_samples.h"
 #include "engine/alert_send.h"
+#include "engine/checker.h"
 #include "engine/ids.h"
 #include "engine/json.h"
 #include "engine/report.h"
@@ -112,6 +113,8 @@ static void look_at_streams(struct alerts *alerts)
     for (size_t i = 0; i < alerts->config->stream_count; i++) {
         struct alert_stream *stream = &alerts->streams[i];
         stream->name = alerts->config->streams[i]->name;
+        stream->has_coverage =
+            checker_coverage(engine_checker(alerts->engine), i, &stream->coverage);
         stream->has_ids = ids_used(alerts->ids, i, &stream->ids);
     }
 }
@@ -347,16 +350,27 @@ static void put_channels(struct alerts *alerts, struct buf *out)
 
 static void put_streams(struct alerts *alerts, struct buf *out)
 {
-    static const char name[] = "holdfast_ids_used_ratio";
+    static const char ids[] = "holdfast_ids_used_ratio";
+    static const char coverage[] = "holdfast_coverage_ratio";
+    struct stream **streams = alerts->config->streams;
+    double share;
     buf_printf(out,
                "# HELP %s Share of the values of an id column that are used, of a "
                "stream's two tables the larger.\n# TYPE %s gauge\n",
-               name, name);
+               ids, ids);
     for (size_t i = 0; i < alerts->config->stream_count; i++) {
-        double share;
         if (ids_used(alerts->ids, i, &share)) {
-            buf_printf(out, "%s{stream=\"%s\"} %.9g\n", name,
-                       alerts->config->streams[i]->name, share);
+            buf_printf(out, "%s{stream=\"%s\"} %.9g\n", ids, streams[i]->name, share);
+        }
+    }
+    buf_printf(out,
+               "# HELP %s Share of the entities that have their events, by the last "
+               "check.\n# TYPE %s gauge\n",
+               coverage, coverage);
+    for (size_t i = 0; i < alerts->config->stream_count; i++) {
+        if (checker_coverage(engine_checker(alerts->engine), i, &share)) {
+            buf_printf(out, "%s{stream=\"%s\"} %.9g\n", coverage, streams[i]->name,
+                       share);
         }
     }
 }

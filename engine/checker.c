@@ -223,3 +223,23 @@ void checker_put(struct checker *checker, struct json_writer *json)
     }
     json_array_end(json);
 }
+
+bool checker_coverage(struct checker *checker, size_t stream, double *out_ratio)
+{
+    if (!checker) {
+        return false;
+    }
+    pthread_mutex_lock(&checker->lock);
+    const struct checked *checked = &checker->streams[stream];
+    const struct check_report *report = &checked->report;
+    bool known = checked->done && report->found;
+    double ratio = 1;
+    if (known && report->entities) {
+        ratio = 1 - (double)report->missing / (double)report->entities;
+    }
+    pthread_mutex_unlock(&checker->lock);
+    if (known) {
+        *out_ratio = ratio;
+    }
+    return known;
+}

@@ -21,4 +21,9 @@ void checker_stop(struct checker *checker);
  * the last one could not be made, if so. Any thread; NULL: nothing is checked. */
 void checker_put(struct checker *checker, struct json_writer *json);
 
+/* Share of the entities of a stream (by its place in the configuration) that have their
+ * events, by the last check; an empty table: 1. False: not checked yet. Any thread;
+ * `checker` may be NULL. */
+bool checker_coverage(struct checker *checker, size_t stream, double *out_ratio);
+
 #endif

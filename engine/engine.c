@@ -333,75 +333,76 @@ struct replay *engine_replay(struct engine *engine)
 struct checker *engine_checker(struct engine *engine)
 {
     return engine->checker;
-    struct alerts *engine_alerts(struct engine * engine)
-    {
-        return engine->alerts;
-    }
+}
 
-    const struct intake_rules *engine_intake_rules(const struct engine *engine)
-    {
-        return &engine->rules;
-    }
+struct alerts *engine_alerts(struct engine *engine)
+{
+    return engine->alerts;
+}
 
-    int64_t engine_uptime_us(const struct engine *engine)
-    {
-        return clock_steady_us(&clock_system) - engine->started_us;
-    }
+const struct intake_rules *engine_intake_rules(const struct engine *engine)
+{
+    return &engine->rules;
+}
 
-    /* After waiters_add, so that what was applied in between is not missed. */
-    static void catch_up(struct engine * engine, const struct intake_entry *entries,
-                         size_t count)
-    {
-        for (size_t i = 0; i < count; i++) {
-            struct journal_lane lane;
-            struct err err = {0};
-            if (journal_lane_get(engine->journal, entries[i].stream, entries[i].lane,
-                                 &lane, &err) == ERR_OK &&
-                lane.done.seq >= entries[i].seq) {
-                waiters_applied(engine->waiters, entries[i].stream, entries[i].lane,
-                                lane.done.seq);
-            }
+int64_t engine_uptime_us(const struct engine *engine)
+{
+    return clock_steady_us(&clock_system) - engine->started_us;
+}
+
+/* After waiters_add, so that what was applied in between is not missed. */
+static void catch_up(struct engine *engine, const struct intake_entry *entries,
+                     size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct journal_lane lane;
+        struct err err = {0};
+        if (journal_lane_get(engine->journal, entries[i].stream, entries[i].lane, &lane,
+                             &err) == ERR_OK &&
+            lane.done.seq >= entries[i].seq) {
+            waiters_applied(engine->waiters, entries[i].stream, entries[i].lane,
+                            lane.done.seq);
         }
     }
+}
 
-    int engine_when_applied(struct engine * engine, const struct engine_wait *wait,
-                            struct err *err)
-    {
-        /* `done` may free what the entries belong to */
-        struct intake_entry *copy = malloc((wait->count + 1) * sizeof *copy);
-        if (!copy) {
-            return err_set(err, ERR_NOMEM, 0, "no memory to wait for a batch");
-        }
-        memcpy(copy, wait->entries, wait->count * sizeof *copy);
-        int code = waiters_add(engine->waiters, wait, err);
-        if (code == ERR_OK) {
-            catch_up(engine, copy, wait->count);
-        }
-        free(copy);
-        return code;
+int engine_when_applied(struct engine *engine, const struct engine_wait *wait,
+                        struct err *err)
+{
+    /* `done` may free what the entries belong to */
+    struct intake_entry *copy = malloc((wait->count + 1) * sizeof *copy);
+    if (!copy) {
+        return err_set(err, ERR_NOMEM, 0, "no memory to wait for a batch");
     }
+    memcpy(copy, wait->entries, wait->count * sizeof *copy);
+    int code = waiters_add(engine->waiters, wait, err);
+    if (code == ERR_OK) {
+        catch_up(engine, copy, wait->count);
+    }
+    free(copy);
+    return code;
+}
 
-    bool engine_ready(struct engine * engine, struct err * err)
-    {
-        struct journal_stat stat;
-        if (journal_health(engine->journal, err) != ERR_OK ||
-            journal_stat(engine->journal, &stat, err) != ERR_OK) {
-            return false;
-        }
-        if (stat.refusing || stat.free_bytes == 0) {
-            err_set(err, ERR_FULL, 0,
-                    "the journal has no room (%llu bytes used of %llu, %llu free on "
-                    "disk); it "
-                    "drains as the database takes the backlog",
-                    (unsigned long long)stat.used_bytes,
-                    (unsigned long long)stat.size_max,
-                    (unsigned long long)stat.disk_free_bytes);
-            return false;
-        }
-        return true;
+bool engine_ready(struct engine *engine, struct err *err)
+{
+    struct journal_stat stat;
+    if (journal_health(engine->journal, err) != ERR_OK ||
+        journal_stat(engine->journal, &stat, err) != ERR_OK) {
+        return false;
     }
+    if (stat.refusing || stat.free_bytes == 0) {
+        err_set(
+            err, ERR_FULL, 0,
+            "the journal has no room (%llu bytes used of %llu, %llu free on disk); it "
+            "drains as the database takes the backlog",
+            (unsigned long long)stat.used_bytes, (unsigned long long)stat.size_max,
+            (unsigned long long)stat.disk_free_bytes);
+        return false;
+    }
+    return true;
+}
 
-    bool engine_failed(struct engine * engine, struct err * err)
-    {
-        return journal_health(engine->journal, err) != ERR_OK;
-    }
+bool engine_failed(struct engine *engine, struct err *err)
+{
+    return journal_health(engine->journal, err) != ERR_OK;
+}

@@ -6,7 +6,8 @@
 
 #define SECOND_US INT64_C(1000000)
 
-static const int64_t again_us = 60 * SECOND_US; /* after a failure; else: */
+/* Sooner, and later and later, while a stream's tables aren't known yet. */
+static const int64_t again_us = 60 * SECOND_US;
 static const int64_t every_us = 600 * SECOND_US;
 
 struct ids {
@@ -102,17 +103,35 @@ static int ask(struct ids *ids, struct err *err)
     return code;
 }
 
+/* Under the lock. */
+static bool knows_all(const struct ids *ids)
+{
+    for (size_t i = 0; i < ids->config->stream_count; i++) {
+        if (ids->shares[i] < 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static int64_t next_wait_us(int64_t wait_us)
+{
+    return wait_us * 2 > again_us ? again_us : wait_us * 2;
+}
+
 static void *run(void *context)
 {
     struct ids *ids = context;
     struct err err = {0};
+    int64_t wait_us = SECOND_US;
     pthread_mutex_lock(&ids->lock);
     while (!ids->stopping) {
         pthread_mutex_unlock(&ids->lock);
         int code = ask(ids, &err); /* that the database is gone, the lanes say */
-        int64_t until_us = clock_steady_us(&clock_system) + (code ? again_us : every_us);
-        struct timespec until = {until_us / SECOND_US, until_us % SECOND_US * 1000};
         pthread_mutex_lock(&ids->lock);
+        wait_us = code == ERR_OK && knows_all(ids) ? every_us : next_wait_us(wait_us);
+        int64_t until_us = clock_steady_us(&clock_system) + wait_us;
+        struct timespec until = {until_us / SECOND_US, until_us % SECOND_US * 1000};
         while (!ids->stopping && clock_steady_us(&clock_system) < until_us) {
             pthread_cond_timedwait(&ids->changed, &ids->lock, &until);
         }

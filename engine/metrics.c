@@ -79,6 +79,13 @@ static bool transactions(const struct report_lane *lane, int64_t wall_us, double
     return lane->replay != NULL;
 }
 
+static bool rewinds(const struct report_lane *lane, int64_t wall_us, double *out)
+{
+    (void)wall_us;
+    *out = lane->replay ? (double)lane->replay->counts.rewinds : 0;
+    return lane->replay != NULL;
+}
+
 static const struct {
     const char *name;
     const char *type;
@@ -103,6 +110,8 @@ static const struct {
      stopped},
     {"holdfast_transactions_total", "counter", "Transactions committed since start.",
      transactions},
+    {"holdfast_rewinds_total", "counter",
+     "How often the database had gone back to an earlier state, since start.", rewinds},
 };
 
 static void put_head(struct buf *out, const char *name, const char *type,
