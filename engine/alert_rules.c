@@ -302,20 +302,21 @@ static struct alert *find(struct alert_rules *rules, const struct alert_sample *
 }
 
 size_t alert_rules_feed(struct alert_rules *rules, const struct alert_limits *limits,
-                        int64_t now_us, const struct alert_sample *samples, size_t count,
-                        struct alert_event *out_events, size_t max)
+                        const struct alert_round *round, struct alert_event *out_events,
+                        size_t max)
 {
     size_t events = 0;
-    for (size_t i = 0; i < count && events < max; i++) {
-        struct alert *alert = find(rules, &samples[i]);
+    for (size_t i = 0; i < round->count && events < max; i++) {
+        struct alert *alert = find(rules, &round->samples[i]);
         if (!alert) {
             continue;
         }
-        alert->value = is_about_growth(alert->rule) ? growth(alert, &samples[i], now_us)
-                                                    : samples[i].value;
+        alert->value = is_about_growth(alert->rule)
+                           ? growth(alert, &round->samples[i], round->now_us)
+                           : round->samples[i].value;
         snprintf(alert->text, sizeof alert->text, "%s",
-                 samples[i].text ? samples[i].text : "");
-        events += judge(alert, limits, now_us, &out_events[events]);
+                 round->samples[i].text ? round->samples[i].text : "");
+        events += judge(alert, limits, round->now_us, &out_events[events]);
     }
     return events;
 }

@@ -101,12 +101,18 @@ struct alert_rules;
 int alert_rules_new(struct alert_rules **out_rules, struct err *err);
 void alert_rules_free(struct alert_rules *rules);
 
-/* Takes one round of samples at `now_us` (steady, above 0). Fills in at most `max`
- * events and returns how many; what finds no room comes in the next round. Subjects
- * beyond ALERTS_MAX are passed over. */
+/* What was seen in one look, at `now_us` (steady, above 0). */
+struct alert_round {
+    int64_t now_us;
+    const struct alert_sample *samples;
+    size_t count;
+};
+
+/* Fills in at most `max` events and returns how many; what finds no room comes in the
+ * next round. Subjects beyond ALERTS_MAX are passed over. */
 size_t alert_rules_feed(struct alert_rules *rules, const struct alert_limits *limits,
-                        int64_t now_us, const struct alert_sample *samples, size_t count,
-                        struct alert_event *out_events, size_t max);
+                        const struct alert_round *round, struct alert_event *out_events,
+                        size_t max);
 
 /* All that are known, raised or not; valid until the next feed. */
 const struct alert *alert_rules_all(const struct alert_rules *rules, size_t *out_count);

@@ -212,26 +212,25 @@ static void add_journal(struct alert_samples *samples, const struct report *repo
     add(samples, &sample, "%s are free on the journal's disk", text);
 }
 
-int alert_samples_make(const struct report *report, const struct journal_config *journal,
-                       const struct alert_stream *streams, size_t stream_count,
-                       int64_t wall_us, struct alert_samples *out_samples,
+int alert_samples_make(const struct alert_view *view, struct alert_samples *out_samples,
                        struct err *err)
 {
     struct alert_samples samples = {
-        .capacity = (report->lane_count + stream_count) * RULES_A_STREAM + RULES_BESIDES};
+        .capacity = (view->report->lane_count + view->stream_count) * RULES_A_STREAM +
+                    RULES_BESIDES};
     samples.items = calloc(samples.capacity, sizeof *samples.items);
     samples.texts = calloc(samples.capacity, sizeof *samples.texts);
     int code = samples.items && samples.texts
-                   ? add_streams(&samples, report, wall_us, err)
+                   ? add_streams(&samples, view->report, view->wall_us, err)
                    : err_set(err, ERR_NOMEM, 0, "no memory for alerts");
     if (code) {
         alert_samples_free(&samples);
         return code;
     }
-    for (size_t i = 0; i < stream_count; i++) {
-        add_configured(&samples, &streams[i]);
+    for (size_t i = 0; i < view->stream_count; i++) {
+        add_configured(&samples, &view->streams[i]);
     }
-    add_journal(&samples, report, journal, wall_us);
+    add_journal(&samples, view->report, view->journal, view->wall_us);
     *out_samples = samples;
     return ERR_OK;
 }

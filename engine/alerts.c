@@ -95,9 +95,10 @@ static void judge(struct alerts *alerts, const struct alert_samples *samples)
         .steady_us = clock_steady_us(&clock_system),
         .events = events,
     };
+    struct alert_round round = {message.steady_us, samples->items, samples->count};
     pthread_mutex_lock(&alerts->lock);
-    message.count = alert_rules_feed(alerts->rules, &alerts->limits, message.steady_us,
-                                     samples->items, samples->count, events, EVENTS_MAX);
+    message.count =
+        alert_rules_feed(alerts->rules, &alerts->limits, &round, events, EVENTS_MAX);
     remember(alerts, events, message.count, message.wall_us);
     pthread_mutex_unlock(&alerts->lock);
     for (size_t i = 0; i < message.count; i++) {
@@ -129,9 +130,9 @@ static void look(struct alerts *alerts)
         return;
     }
     look_at_streams(alerts);
-    int code = alert_samples_make(&report, &alerts->config->journal, alerts->streams,
-                                  alerts->config->stream_count,
-                                  clock_wall_us(&clock_system), &samples, &err);
+    struct alert_view view = {&report, &alerts->config->journal, alerts->streams,
+                              alerts->config->stream_count, clock_wall_us(&clock_system)};
+    int code = alert_samples_make(&view, &samples, &err);
     if (code) {
         log_error("alerts_look_failed", L_CODE(&err), L_ERR(&err));
     } else {

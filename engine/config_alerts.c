@@ -14,7 +14,7 @@ void config_alerts_defaults(struct alert_config *alerts)
         .limits =
             {
                 .hold_us = 30 * SECOND_US,
-                .repeat_us = 4 * 3600 * SECOND_US,
+                .repeat_us = 14400 * SECOND_US,
                 .lag_us = 600 * SECOND_US,
                 .dead_letters = 100,
                 .conflicts = 1000,

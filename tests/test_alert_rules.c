@@ -7,7 +7,7 @@
 
 static const struct alert_limits limits = {
     .hold_us = S(30),
-    .repeat_us = S(3600 * 4),
+    .repeat_us = S(14400),
     .coverage = 9990,
     .lag_us = S(600),
     .dead_letters = 100,
@@ -33,7 +33,8 @@ static const char *feed(struct alert_rules *rules, enum alert_rule rule, int64_t
 {
     struct alert_sample sample = {rule, "mozi", value, 0, "because"};
     struct alert_event event = {0};
-    size_t count = alert_rules_feed(rules, &limits, S(at_s), &sample, 1, &event, 1);
+    size_t count = alert_rules_feed(
+        rules, &limits, &(struct alert_round){S(at_s), &sample, 1}, &event, 1);
     return count ? alert_change_name(event.change) : "";
 }
 
@@ -96,11 +97,11 @@ Test(alert_rules, a_lag_that_shrinks_is_no_alert)
 {
     struct alert_rules *rules = new_rules();
     int64_t at_s = 10;
-    for (double age_s = 7200; age_s > 0; age_s -= 10, at_s += 5) {
-        cr_expect_str_eq(feed(rules, ALERT_LAG, at_s, age_s), "", "%g", age_s);
+    for (int age_s = 7200; age_s > 0; age_s -= 10, at_s += 5) {
+        cr_expect_str_eq(feed(rules, ALERT_LAG, at_s, age_s), "", "%d", age_s);
     }
     bool raised = false;
-    for (double age_s = 600; age_s < 700; age_s += 5, at_s += 5) {
+    for (int age_s = 600; age_s < 700; age_s += 5, at_s += 5) {
         raised = raised || *feed(rules, ALERT_LAG, at_s, age_s);
     }
     cr_expect(raised);
@@ -116,9 +117,10 @@ Test(alert_rules, growth_is_of_the_last_hour)
     int64_t cleared_s = 0;
     /* 5000 were there before; one a minute; then 200 at once, at 8000 s */
     for (; at_s < 20000; at_s += 10) {
-        double value = 5000 + (double)(at_s / 60) + (at_s >= 8000 ? 200 : 0);
-        struct alert_sample sample = {ALERT_DEAD_LETTERS, "mozi", value, 5000, ""};
-        if (alert_rules_feed(rules, &limits, S(at_s), &sample, 1, &event, 1)) {
+        int64_t dead = 5000 + at_s / 60 + (at_s >= 8000 ? 200 : 0);
+        struct alert_sample sample = {ALERT_DEAD_LETTERS, "mozi", (double)dead, 5000, ""};
+        if (alert_rules_feed(rules, &limits, &(struct alert_round){S(at_s), &sample, 1},
+                             &event, 1)) {
             raised_s = event.change == ALERT_RAISED ? at_s : raised_s;
             cleared_s = event.change == ALERT_CLEARED ? at_s : cleared_s;
         }
@@ -128,7 +130,8 @@ Test(alert_rules, growth_is_of_the_last_hour)
     cr_expect_eq(cleared_s, 0);
     for (; at_s < 40000; at_s += 10) {
         struct alert_sample sample = {ALERT_DEAD_LETTERS, "mozi", 6000, 5000, ""};
-        if (alert_rules_feed(rules, &limits, S(at_s), &sample, 1, &event, 1)) {
+        if (alert_rules_feed(rules, &limits, &(struct alert_round){S(at_s), &sample, 1},
+                             &event, 1)) {
             cleared_s = event.change == ALERT_CLEARED ? at_s : cleared_s;
         }
     }
@@ -156,8 +159,10 @@ Test(alert_rules, a_limit_of_0_is_off_and_clears)
     feed(rules, ALERT_LAG, 10, 9999);
     cr_expect_str_eq(feed(rules, ALERT_LAG, 40, 9999), "raised");
     off.lag_us = 0;
-    alert_rules_feed(rules, &off, S(50), &sample, 1, &event, 1);
-    cr_assert_eq(alert_rules_feed(rules, &off, S(80), &sample, 1, &event, 1), 1);
+    alert_rules_feed(rules, &off, &(struct alert_round){S(50), &sample, 1}, &event, 1);
+    cr_assert_eq(alert_rules_feed(rules, &off, &(struct alert_round){S(80), &sample, 1},
+                                  &event, 1),
+                 1);
     cr_expect_eq(event.change, ALERT_CLEARED);
     alert_rules_free(rules);
 }
@@ -177,10 +182,15 @@ Test(alert_rules, what_finds_no_room_comes_in_the_next_round)
         samples[i] = (struct alert_sample){ALERT_STOPPED, names[i], 1, 0, ""};
     }
     for (int64_t round = 1; round <= 3; round++) {
-        told += alert_rules_feed(rules, &at_once, S(round), samples, MANY, events, ROOM);
+        told += alert_rules_feed(rules, &at_once,
+                                 &(struct alert_round){S(round), samples, MANY}, events,
+                                 ROOM);
     }
     cr_expect_eq(told, MANY);
-    cr_expect_eq(alert_rules_feed(rules, &at_once, S(4), samples, MANY, events, ROOM), 0);
+    cr_expect_eq(alert_rules_feed(rules, &at_once,
+                                  &(struct alert_round){S(4), samples, MANY}, events,
+                                  ROOM),
+                 0);
     size_t count = 0;
     alert_rules_all(rules, &count);
     cr_expect_eq(count, MANY);
@@ -195,7 +205,8 @@ Test(alert_rules, subjects_are_bounded)
         char name[16];
         snprintf(name, sizeof name, "s%d", i);
         struct alert_sample sample = {ALERT_STOPPED, name, 1, 0, ""};
-        alert_rules_feed(rules, &limits, S(1), &sample, 1, &event, 1);
+        alert_rules_feed(rules, &limits, &(struct alert_round){S(1), &sample, 1}, &event,
+                         1);
     }
     size_t count = 0;
     alert_rules_all(rules, &count);

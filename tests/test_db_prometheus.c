@@ -103,12 +103,13 @@ static char *metrics_with(const struct fixture *f, const char *text)
 
 Test(prometheus, promtool_is_content_with_the_metrics)
 {
+    static const char dead[] = "\nholdfast_records_dead_lettered_total{stream=\"mozi\","
+                               "lane=\"0\",at=\"intake\"} 1\n";
     static const char *const wanted[] = {
         "\nholdfast_records_accepted_total{stream=\"mozi\",lane=\"0\"} 3\n",
         "\nholdfast_records_applied_total{stream=\"mozi\",lane=\"0\"} 3\n",
         "\nholdfast_records_duplicate_total{stream=\"mozi\",lane=\"0\"} 1\n",
-        "\nholdfast_records_dead_lettered_total{stream=\"mozi\",lane=\"0\",at=\"intake\"}"
-        " 1\n",
+        dead,
         "\nholdfast_apply_seconds_count{stream=\"mozi\",lane=\"0\"} 1\n",
         "\nholdfast_lag_seconds_bucket{stream=\"mozi\",lane=\"0\",le=\"+Inf\"} 1\n",
         "\nholdfast_commit_ambiguous_total{resolved=\"committed\"} 0\n",
