@@ -26,6 +26,9 @@ struct bench {
     struct report *report;
 };
 
+/* Sleeps that long. */
+void bench_rest(int64_t us);
+
 /* Durable appends of 200 B, 20 KB and 1 MiB by 1 to 256 producers, each against the raw
  * log in the same run. */
 int bench_journal(struct bench *bench, struct err *err);

@@ -11,7 +11,6 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <time.h>
 
 enum {
     TRANSACTION_RECORDS = 50000,
@@ -160,13 +159,6 @@ static void *run_load(void *context)
     return NULL;
 }
 
-static void rest(int64_t us)
-{
-    const struct timespec pause = {.tv_sec = us / 1000000,
-                                   .tv_nsec = us % 1000000 * 1000};
-    (void)nanosleep(&pause, NULL);
-}
-
 struct stall {
     int64_t from_us; /* since the load began */
     int64_t to_us;
@@ -200,7 +192,7 @@ static int sample(struct load *load, const struct stall *stall, uint64_t accepte
                 (unsigned long long)(accepted - status.pending));
         bool idle = atomic_load(&load->ended) && status.pending == 0;
         drained = idle ? drained + 1 : 0;
-        rest(SAMPLE_US);
+        bench_rest(SAMPLE_US);
     }
     return ERR_OK;
 }
@@ -329,7 +321,7 @@ static int write_ahead(struct stage *stage, struct err *err)
         if (code == ERR_OK && i == SAMPLES_MAX) {
             code = err_set(err, ERR_TIMEOUT, 0, "the journal is not written ahead");
         }
-        rest(SAMPLE_US);
+        bench_rest(SAMPLE_US);
     }
     return code ? code : process_stop(&stage->process, err);
 }

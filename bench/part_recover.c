@@ -11,7 +11,6 @@
 #include "base/clock.h"
 
 #include <stdlib.h>
-#include <time.h>
 
 enum {
     TRANSACTION_RECORDS = 10000,
@@ -23,13 +22,6 @@ enum {
     DRAIN_S = 20,
     SAMPLE_US = 200000,
 };
-
-static void rest(int64_t us)
-{
-    const struct timespec pause = {.tv_sec = us / 1000000,
-                                   .tv_nsec = us % 1000000 * 1000};
-    (void)nanosleep(&pause, NULL);
-}
 
 static int fill(struct stage *stage, uint64_t bytes, uint64_t *out_records,
                 struct err *err)
@@ -64,7 +56,7 @@ static double private_mib(const struct stage *stage, double seconds)
     do {
         uint64_t bytes = process_private_bytes(stage->process.pid);
         most = bytes > most ? bytes : most;
-        rest(SAMPLE_US);
+        bench_rest(SAMPLE_US);
     } while (clock_steady_us(&clock_system) < end_us);
     return (double)most / (1 << 20);
 }

@@ -1,5 +1,7 @@
 #include "bench/poster.h"
 
+#include "bench/bench.h"
+
 #include "base/clock.h"
 
 #include <arpa/inet.h>
@@ -12,7 +14,6 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -125,13 +126,6 @@ static int read_status(struct producer *producer)
 
 /* ---- Producers ------------------------------------------------------------------- */
 
-static void rest(int64_t us)
-{
-    const struct timespec pause = {.tv_sec = us / 1000000,
-                                   .tv_nsec = us % 1000000 * 1000};
-    (void)nanosleep(&pause, NULL);
-}
-
 /* A record that can't be applied, or wasn't in time, is no acknowledgement to count. */
 static int check_taken(struct producer *producer)
 {
@@ -165,7 +159,7 @@ static int post(struct producer *producer, struct slice body)
                            "a body was refused for %d s: %.200s",
                            REFUSED_MAX_US / 1000000, producer->answer);
         }
-        rest(REFUSED_PAUSE_US);
+        bench_rest(REFUSED_PAUSE_US);
     }
 }
 
@@ -195,7 +189,7 @@ static void post_each(struct producer *producer)
         crowd->result->acked_us[at] = now_us - crowd->begun_us;
         int64_t due_us = begun_us + crowd->config->interval_us;
         if (due_us > now_us) {
-            rest(due_us - now_us);
+            bench_rest(due_us - now_us);
         }
     }
 }

@@ -16,7 +16,6 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -30,12 +29,6 @@ enum {
     LOG_TAIL = 500,
     FILES_OPEN_MAX = 16,
 };
-
-static void rest(int64_t us)
-{
-    struct timespec pause = {.tv_sec = us / 1000000, .tv_nsec = us % 1000000 * 1000};
-    (void)nanosleep(&pause, NULL);
-}
 
 /* ---- Files ----------------------------------------------------------------------- */
 
@@ -236,7 +229,7 @@ static int wait_ready(struct process *process, struct client *client, int64_t be
                            "the engine is not ready after %d s; its log ends: %s",
                            READY_TIMEOUT_S, log_tail(process, tail));
         }
-        rest(READY_POLL_US);
+        bench_rest(READY_POLL_US);
     }
     return ERR_OK;
 }
@@ -409,7 +402,7 @@ static int wait_applied(struct process *process, struct client *client, int time
             return code;
         }
         waited_us = clock_steady_us(&clock_system) - begun_us;
-        rest(applied_poll_us(waited_us));
+        bench_rest(applied_poll_us(waited_us));
     } while (waited_us < timeout_s * 1000000LL);
     char tail[LOG_TAIL + 1];
     return err_set(
