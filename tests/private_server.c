@@ -16,8 +16,10 @@ enum { ARGUMENT_MAX = SERVER_PATH_MAX + 32 };
 
 static const char *own_user(void)
 {
-    /* As root the server insists on being told so; otherwise it is who we are. */
-    return geteuid() == 0 ? "--user=root" : NULL;
+    /* As root the server insists on being told so; otherwise it is who we are. In its
+     * short form mariadb-install-db hands it on untouched; --user=root would make it
+     * chown the directory, whose name it doesn't quote. */
+    return geteuid() == 0 ? "-uroot" : NULL;
 }
 
 static int install(const struct private_server *server, struct err *err)

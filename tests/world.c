@@ -61,16 +61,12 @@ static void make_template(const char *path)
     if (!mkdtemp(fresh))
         world_fail("mkdtemp %s: %s", fresh, strerror(errno));
     (void)snprintf(data, sizeof data, "--datadir=%s", fresh);
-    const char *argv[] = {"mariadb-install-db",
-                          "--no-defaults",
-                          "--auth-root-authentication-method=normal",
-                          "--skip-name-resolve",
-                          "--force", /* a machine need not know its own name */
-                          "--skip-test-db",
-                          "--innodb-log-file-size=16M",
-                          data,
-                          geteuid() == 0 ? "--user=root" : NULL,
-                          NULL};
+    const char *argv[] = {
+        "mariadb-install-db", "--no-defaults", "--auth-root-authentication-method=normal",
+        "--skip-name-resolve", "--force", /* a machine need not know its own name */
+        "--skip-test-db", "--innodb-log-file-size=16M", data,
+        /* --user=root would split a path with a blank */
+        geteuid() == 0 ? "-uroot" : NULL, NULL};
     run(argv);
     if (rename(fresh, path) == 0)
         return;
