@@ -138,6 +138,7 @@ int cli_journal_verify(const struct cli *cli);
 int cli_journal_export(const struct cli *cli);
 int cli_journal_backup(const struct cli *cli);
 int cli_journal_adopt(const struct cli *cli);
+int cli_journal_repair(const struct cli *cli);
 int cli_deadletter_ls(const struct cli *cli);
 int cli_deadletter_show(const struct cli *cli);
 int cli_deadletter_accept(const struct cli *cli);

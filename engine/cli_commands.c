@@ -108,6 +108,22 @@ const struct command cli_commands[] = {
         .run = cli_journal_backup,
     },
     {
+        .name = "journal repair", .arguments = "DIRECTORY",
+        .summary = "a sound journal made of a damaged one",
+        .help = "Reads the damaged journal as far as it can be read, also entries whose\n"
+                "index is gone, and makes a new one in DIRECTORY with the same id, numbers\n"
+                "and marks. Each entry that is lost is listed and becomes a gap, which its\n"
+                "lane passes only after `holdfast replay --accept-gap`. The damaged journal\n"
+                "is not changed: keep it. Without --execute only what would be lost is\n"
+                "shown (the new journal is made for that, and removed). Exit 1 where\n"
+                "something is lost. No engine may run on it meanwhile.\n"
+                "\n"
+                "  holdfast journal repair /var/lib/holdfast/journal.new\n"
+                "  holdfast journal repair /var/lib/holdfast/journal.new --execute\n",
+        .options = WITH(EXECUTE) | WITH(QUIET) | WITH(JSON), .args_min = 1, .args_max = 1,
+        .run = cli_journal_repair,
+    },
+    {
         .name = "journal adopt", .arguments = "",
         .summary = "a new id for a restored or copied journal; it is replayed whole",
         .help = "A lane stops where its ledger and this journal don't belong together: the\n"

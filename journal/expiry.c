@@ -43,6 +43,9 @@ static enum verdict judge(const struct pass *pass, const struct entry_header *he
     const struct change *change = pass->change;
     const struct journal *journal = change->journal;
     const struct lane *lane = lanes_find(journal, header->stream, header->lane);
+    if (format_is_unknown(header)) {
+        return LEAVES;
+    }
     if (!lane || !lane->expirable || header->seq > lane->next.done.seq) {
         return STAYS;
     }

@@ -59,6 +59,13 @@ struct journal_counts format_entry_before(const struct entry_header *header);
 bool format_entry_follows(const struct entry_header *header,
                           const struct entry_header *before);
 
+/* A gap of which not even the lane is known: journal repair names no stream there. It
+ * only keeps seq dense. */
+static inline bool format_is_unknown(const struct entry_header *header)
+{
+    return header->state == JOURNAL_ENTRY_GAP && !header->stream[0];
+}
+
 /* The payload of a decoded FULL value: a slice into it. */
 struct slice format_entry_payload(const struct entry_header *header, struct slice value);
 

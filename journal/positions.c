@@ -48,9 +48,11 @@ static int resolve_by_entries(struct journal *journal, const char *stream, uint3
         *out_counts = format_entry_before(header);
         return compare(stream, lane, wanted, header->previous.sum, err);
     }
-    if (entry.found && header->previous.seq < wanted->seq) {
+    bool mended = entry.found && header->state == JOURNAL_ENTRY_GAP;
+    if (entry.found && !mended && header->previous.seq < wanted->seq) {
         return differs(stream, lane, wanted->seq, "is not an entry of this lane", err);
     }
+    /* One gap can stand for several entries that were lost to damage. */
     return err_set(err, ERR_GAP, 0,
                    "stream %s lane %u: entry %llu is no longer retained, so that its "
                    "checksum can't be compared",

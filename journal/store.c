@@ -269,6 +269,33 @@ static int take_writer_lock(struct store *store, struct err *err)
     return ERR_OK;
 }
 
+int store_lock(const char *path, int *out_fd, struct err *err)
+{
+    struct store store = {.path = strdup(path), .lock_fd = -1};
+    int rc = store.path ? take_writer_lock(&store, err)
+                        : err_set(err, ERR_NOMEM, 0, "out of memory");
+    free(store.path);
+    if (rc && store.lock_fd >= 0) {
+        (void)close(store.lock_fd);
+    }
+    if (!rc) {
+        *out_fd = store.lock_fd;
+    }
+    return rc;
+}
+
+int store_sentinel_id(const char *path, char out_id[JOURNAL_ID_TEXT], struct err *err)
+{
+    struct store store = {.path = strdup(path)};
+    int rc = store.path ? read_sentinel(&store, err)
+                        : err_set(err, ERR_NOMEM, 0, "out of memory");
+    free(store.path);
+    if (!rc) {
+        memcpy(out_id, store.id, JOURNAL_ID_TEXT);
+    }
+    return rc;
+}
+
 /* ---- The environment ------------------------------------------------------------- */
 
 static int open_databases(struct store *store, MDB_txn *txn, struct err *err)

@@ -43,6 +43,11 @@ int store_open_writer(const char *path, uint64_t map_bytes, bool create,
 int store_open_reader(const char *path, struct store *out_store, struct err *err);
 void store_close(struct store *store);
 
+/* The writer's lock alone, of a journal that may be damaged: close the descriptor. And
+ * the id that its sentinel names. */
+int store_lock(const char *path, int *out_fd, struct err *err);
+int store_sentinel_id(const char *path, char out_id[JOURNAL_ID_TEXT], struct err *err);
+
 /* One code for each LMDB result: MDB_MAP_FULL is ERR_FULL, damage ERR_CORRUPT ... */
 int store_error(struct err *err, int rc, const char *what);
 

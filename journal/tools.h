@@ -28,6 +28,53 @@ int journal_backup(const char *path, const char *target,
                    const struct journal_progress *progress,
                    struct journal_verify_result *out_result, struct err *err);
 
+/* An entry that is lost. */
+struct journal_loss {
+    uint64_t seq;
+    char stream[JOURNAL_STREAM_MAX + 1]; /* "": whose it was isn't known; then it is
+                                          * counted with a later one of its lane */
+    uint32_t lane;
+    uint64_t records; /* that the lane counted in it and in those before it which can't be
+                       * told from it */
+    uint64_t pending; /* of these, not applied as far as the journal knows */
+    int64_t received_at_us; /* at the latest; 0: not known */
+};
+
+struct journal_repair {
+    char id[JOURNAL_ID_TEXT];
+    struct journal_verify_result result; /* of the new journal */
+    struct journal_loss *losses;         /* by seq */
+    size_t loss_count;
+    uint64_t records; /* lost, of all of them */
+    uint64_t pending;
+    uint64_t found;   /* entries that the pages' tree had lost, found by their bytes */
+    uint64_t dropped; /* applied entries left out, since too many before them are lost */
+    uint64_t dead_letters_lost;
+    uint64_t receipts_lost;
+    bool state_lost; /* the journal's own record was: what it counted is taken from the
+                      * entries, and how many letters and receipts are lost isn't known */
+    bool id_lost;    /* it has a new one */
+    size_t
+        lanes_lost; /* lanes whose record was: their done mark is found in the ledger */
+    char problem[ERR_MESSAGE_MAX]; /* the first; "" where all could be read */
+};
+
+void journal_repair_free(struct journal_repair *repair);
+
+/* True where something is lost. */
+bool journal_repair_lost(const struct journal_repair *repair);
+
+/* Reads the damaged journal at `path`, which no engine may use meanwhile and which isn't
+ * changed, as far as it can be read, and makes a sound one of it with the same id, seqs
+ * and marks. An entry that is lost becomes a gap, which its lane passes only after
+ * `replay --accept-gap`. With `execute` the new one is at `target` then, else only what
+ * would be lost is told. `progress` may be NULL. Call before threads are started.
+ * ERR_INVALID: the target is taken. ERR_LOCKED, ERR_NOT_FOUND, ERR_VERSION, ERR_IO,
+ * ERR_NOMEM. */
+int journal_repair(const char *path, const char *target, bool execute,
+                   const struct journal_progress *progress,
+                   struct journal_repair *out_repair, struct err *err);
+
 /* What a lane brings along when the journal gets a new identity. */
 struct journal_adopted_lane {
     char stream[JOURNAL_STREAM_MAX + 1];

@@ -70,6 +70,9 @@ static int check_chain(struct walk *walk, const struct entry_header *header,
 {
     struct journal *journal = walk->journal;
     size_t i = 0;
+    if (format_is_unknown(header)) {
+        return ERR_OK;
+    }
     while (i < journal->lane_count &&
            (journal->lanes[i]->number != header->lane ||
             strcmp(journal->lanes[i]->stream, header->stream) != 0)) {

@@ -76,6 +76,7 @@ static const char *const commands[] = {
     "journal export",
     "journal backup",
     "journal adopt",
+    "journal repair",
     "deadletter ls",
     "deadletter show",
     "deadletter accept",
@@ -117,6 +118,7 @@ static const char *const misused[] = {
     "journal ls --limit",
     "journal ls --limit ten @",
     "journal backup @",
+    "journal repair @",
     "journal export --from one @",
     "deadletter show 12 @",
     "deadletter accept @",
@@ -316,6 +318,13 @@ Test(cli, the_journal_is_exported_and_backed_up)
     snprintf(words, sizeof words, "journal backup %.200s/copy --json @", bench.dir);
     expect(&bench, words, 0, "\"sound\":true");
     expect(&bench, words, 1, NULL);
+
+    snprintf(words, sizeof words, "journal repair %.200s/mended --json @", bench.dir);
+    expect(&bench, words, 0, "\"lost\":[]");
+    snprintf(words, sizeof words, "journal repair %.200s/mended --execute --json @",
+             bench.dir);
+    expect(&bench, words, 0, "\"executed\":true");
+    expect(&bench, words, 1, NULL); /* it is there now */
 
     expect(&bench, "journal adopt --json @", 0, "\"executed\":false");
     expect(&bench, "journal adopt --json @", 0, "\"records\":3001");

@@ -385,3 +385,267 @@ Test(journal_tools, a_crash_within_adopt_is_made_good)
     journal_adoption_free(&adoption);
     kit_end(&kit);
 }
+
+/* ---- repair ---------------------------------------------------------------------- */
+
+static int open_data(const struct kit *kit)
+{
+    char path[128];
+    (void)snprintf(path, sizeof path, "%s/data.mdb", kit->path);
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    cr_assert_geq(fd, 0);
+    return fd;
+}
+
+/* Changes the byte `offset` behind each place of `needle`; how many there were. */
+static unsigned spoil(const struct kit *kit, const char *needle, off_t offset)
+{
+    int fd = open_data(kit);
+    off_t len = lseek(fd, 0, SEEK_END);
+    char *bytes = malloc((size_t)len);
+    unsigned found = 0;
+    cr_assert_eq(pread(fd, bytes, (size_t)len, 0), len);
+    const char *at = bytes;
+    while ((at = memmem(at, (size_t)(bytes + len - at), needle, strlen(needle)))) {
+        char byte = (char)(at[offset] ^ 0x10);
+        cr_assert_eq(pwrite(fd, &byte, 1, at - bytes + offset), 1);
+        found++;
+        at++;
+    }
+    free(bytes);
+    cr_assert_eq(close(fd), 0);
+    return found;
+}
+
+static struct journal_repair repair(const struct kit *kit, const char *target)
+{
+    struct journal_repair made;
+    struct err err = {0};
+    int rc = journal_repair(kit->path, target, true, NULL, &made, &err);
+    cr_assert(rc == ERR_OK, "%s", err.message);
+    return made;
+}
+
+enum { ENTRIES = 60, LARGE = 30 };
+
+/* Entries of two streams and three lanes, small ones in leaves and large ones on pages
+ * of their own, half of them applied; dead letters, receipts, a setting. */
+static void fill(struct kit *kit)
+{
+    kit_open(kit);
+    for (unsigned i = 1; i <= ENTRIES; i++) {
+        kit_append_bytes(kit, i % 4 ? "mozi" : "test", i % 4 % 2,
+                         i == LARGE ? 30000 : 100 + i * 7 % 1500, i);
+    }
+    for (unsigned i = 27; i <= 30; i++) {
+        kit_done(kit, i);
+    }
+    struct err err = {0};
+    struct journal_dead_letter letter = {
+        .reason = "bad", .field = "", .detail = "", .bytes = SLICE_LITERAL("lone row")};
+    cr_assert_eq(journal_dead_letters_add(kit->journal, 5, &letter, 1, &err), ERR_OK);
+    cr_assert_eq(journal_setting_put(kit->journal, "paused", "yes", &err), ERR_OK);
+    kit_close(kit);
+}
+
+/* Each entry is there as it was, or it is named as lost. */
+static void expect_accounted(const char *path, const struct journal_repair *made)
+{
+    struct journal *journal = open_copy(path);
+    size_t lost = 0;
+    for (unsigned i = 1; i <= ENTRIES; i++) {
+        struct journal_entries entries = {0};
+        struct err err = {0};
+        size_t len = i == LARGE ? 30000 : 100 + i * 7 % 1500;
+        int rc = journal_read_entry(journal, i, &entries, &err);
+        cr_assert(rc == ERR_OK, "entry %u: %s", i, err.message);
+        if (entries.items[0].state == JOURNAL_ENTRY_FULL) {
+            char *bytes = kit_bytes(len, i);
+            cr_assert(slice_equal(entries.items[0].payload, slice_of(bytes, len)));
+            free(bytes);
+        } else {
+            cr_assert_eq(entries.items[0].state, JOURNAL_ENTRY_GAP);
+            cr_assert_lt(lost, made->loss_count);
+            cr_assert_eq(made->losses[lost].seq, i);
+            lost++;
+        }
+        journal_entries_free(&entries);
+    }
+    cr_assert_eq(lost, made->loss_count);
+    journal_close(journal);
+}
+
+Test(journal_tools, nothing_is_lost_of_a_sound_journal)
+{
+    struct kit kit;
+    char target[128];
+    kit_start(&kit);
+    place(&kit, "mended", target);
+    fill(&kit);
+    struct journal_repair made = repair(&kit, target);
+    cr_assert_not(journal_repair_lost(&made));
+    cr_assert_eq(made.result.entries, ENTRIES);
+    expect_accounted(target, &made);
+    kit_open(&kit);
+    struct journal_lane lane = kit_lane(&kit, "mozi", 1);
+    cr_assert_str_eq(made.id, journal_id(kit.journal));
+    kit_close(&kit);
+    journal_repair_free(&made);
+    kit.config.path = target;
+    kit_open(&kit);
+    cr_assert_eq(kit_lane(&kit, "mozi", 1).done.seq, lane.done.seq);
+    cr_assert_eq(kit_stat(&kit).dead_letters, 1);
+    cr_assert_eq(kit_append(&kit, "mozi", 1, "next"), ENTRIES + 1);
+    kit_end(&kit);
+}
+
+/* The plan leaves nothing behind. */
+Test(journal_tools, a_plan_of_a_repair_makes_nothing)
+{
+    struct kit kit;
+    char target[128];
+    struct journal_repair made;
+    struct err err = {0};
+    kit_start(&kit);
+    place(&kit, "mended", target);
+    kit_open(&kit);
+    kit_append(&kit, "mozi", 0, "the needle");
+    kit_close(&kit);
+    cr_assert_geq(spoil(&kit, "the needle", 0), 1);
+    size_t files = count_files(&kit);
+    cr_assert_eq(journal_repair(kit.path, target, false, NULL, &made, &err), ERR_OK, "%s",
+                 err.message);
+    cr_assert(journal_repair_lost(&made));
+    cr_assert_eq(made.loss_count, 1);
+    cr_assert_eq(made.losses[0].seq, 1);
+    cr_assert_str_eq(made.losses[0].stream, "mozi");
+    cr_assert_eq(made.losses[0].pending, 1);
+    cr_assert_eq(made.losses[0].received_at_us, kit.clock.wall_us);
+    journal_repair_free(&made);
+    cr_assert_eq(count_files(&kit), files);
+
+    kit_open(&kit);
+    struct journal_repair other;
+    cr_assert_eq(journal_repair(kit.path, target, true, NULL, &other, &err), ERR_LOCKED);
+    kit_end(&kit);
+}
+
+/* Every page in turn is overwritten. What is made is sound, and tells of every entry. */
+static void ruin_each_page(char fill_byte)
+{
+    struct kit kit;
+    kit_start(&kit);
+    fill(&kit);
+    int fd = open_data(&kit);
+    off_t len = lseek(fd, 0, SEEK_END);
+    static char saved[4096];
+    static char ruined[4096];
+    memset(ruined, fill_byte, sizeof ruined);
+    size_t damaged = 0;
+    for (off_t at = 0; at + 4096 <= len; at += 4096) {
+        char target[128];
+        char name[32];
+        (void)snprintf(name, sizeof name, "mended-%ld", (long)(at / 4096));
+        place(&kit, name, target);
+        cr_assert_eq(pread(fd, saved, sizeof saved, at), (ssize_t)sizeof saved);
+        cr_assert_eq(pwrite(fd, ruined, sizeof ruined, at), (ssize_t)sizeof ruined);
+        struct journal_repair made = repair(&kit, target);
+        expect_accounted(target, &made);
+        damaged += made.loss_count > 0;
+        cr_assert_leq(made.loss_count, 25, "page %ld: %zu", (long)(at / 4096),
+                      made.loss_count);
+        journal_repair_free(&made);
+        cr_assert_eq(pwrite(fd, saved, sizeof saved, at), (ssize_t)sizeof saved);
+    }
+    cr_assert_geq(damaged, 8, "%zu", damaged);
+    cr_assert_eq(close(fd), 0);
+    kit_end(&kit);
+}
+
+Test(journal_tools, a_repair_of_any_zeroed_page)
+{
+    ruin_each_page(0);
+}
+
+Test(journal_tools, a_repair_of_any_page_of_garbage)
+{
+    ruin_each_page((char)0xa5);
+}
+
+Test(journal_tools, a_repair_of_a_file_that_was_cut_off)
+{
+    struct kit kit;
+    char target[128];
+    kit_start(&kit);
+    place(&kit, "mended", target);
+    fill(&kit);
+    int fd = open_data(&kit);
+    off_t len = lseek(fd, 0, SEEK_END);
+    cr_assert_eq(ftruncate(fd, len / 2 / 4096 * 4096), 0);
+    cr_assert_eq(close(fd), 0);
+    struct journal_repair made = repair(&kit, target);
+    cr_assert(journal_repair_lost(&made));
+    cr_assert_gt(made.result.entries, 5);
+    journal_repair_free(&made);
+    kit.config.path = target;
+    kit_open(&kit);
+    kit_end(&kit);
+}
+
+/* A lane stops at the gap, and goes on once that is accepted; nothing else is lost. */
+Test(journal_tools, a_repaired_journal_is_replayed_but_for_what_is_lost)
+{
+    struct lane_kit kit;
+    char mended[128];
+    char old[128];
+    lane_kit_start(&kit);
+    size_t mozi = lane_kit_stream(&kit, "mozi", 1, CONFLICT_COUNT);
+    lane_kit_run(&kit);
+    lane_kit_await_done(&kit, mozi, 0, lane_kit_append(&kit, mozi, 0, 0, 4, NULL));
+    lane_kit_stop(&kit);
+    lane_kit_append(&kit, mozi, 0, 4, 4, NULL);
+    lane_kit_append(&kit, mozi, 0, 8, 4, NULL);
+    lane_kit_append(&kit, mozi, 0, 12, 4, NULL);
+    kit_close(&kit.journal);
+    place(&kit.journal, "mended", mended);
+    place(&kit.journal, "old", old);
+    /* each copy of entry 3's header */
+    int fd = open_data(&kit.journal);
+    off_t len = lseek(fd, 0, SEEK_END);
+    char *bytes = malloc((size_t)len);
+    cr_assert_eq(pread(fd, bytes, (size_t)len, 0), len);
+    for (off_t at = 0; at + 200 < len; at++) {
+        if (memcmp(bytes + at, "HFEN", 4) == 0 && bytes[at + 8] == 3) {
+            cr_assert_eq(pwrite(fd, "!", 1, at + 30), 1);
+        }
+    }
+    free(bytes);
+    cr_assert_eq(close(fd), 0);
+    struct journal_repair made = repair(&kit.journal, mended);
+    cr_assert_eq(made.loss_count, 1);
+    cr_assert_eq(made.losses[0].seq, 3);
+    cr_assert_str_eq(made.losses[0].stream, "mozi");
+    cr_assert_eq(made.losses[0].records, 4);
+    cr_assert_eq(made.losses[0].pending, 4);
+    cr_assert_eq(made.pending, 4);
+    journal_repair_free(&made);
+    cr_assert_eq(rename(kit.journal.path, old), 0);
+    cr_assert_eq(rename(mended, kit.journal.path), 0);
+
+    kit_open(&kit.journal);
+    lane_kit_run(&kit);
+    lane_kit_await_done(&kit, mozi, 0, 2);
+    struct lane_kit_event stopped = lane_kit_await(&kit, "lane_stopped", 1);
+    cr_assert_eq(stopped.err.code, ERR_GAP, "%s", stopped.err.message);
+    struct journal_gap gap;
+    struct err err = {0};
+    cr_assert_eq(replay_gap_find(kit.replay, "mozi", 0, &gap, &err), ERR_OK, "%s",
+                 err.message);
+    cr_assert_eq(gap.to.seq, 3);
+    cr_assert_eq(gap.records, 4);
+    cr_assert_eq(replay_gap_accept(kit.replay, "mozi", 0, &gap.to, &err), ERR_OK);
+    lane_kit_await_done(&kit, mozi, 0, 4);
+    cr_assert_eq(fake_events(kit.database), 12);
+    cr_assert_eq(fake_ledger(kit.database, "mozi", 0).given_up, 4);
+    lane_kit_end(&kit);
+}
