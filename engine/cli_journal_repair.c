@@ -36,6 +36,7 @@ static void put_repair(struct json_writer *json, const struct cli *cli,
     json_put_unsigned(json, "lost_records", repair->records);
     json_put_unsigned(json, "lost_pending", repair->pending);
     json_put_unsigned(json, "dropped_applied_entries", repair->dropped);
+    json_put_unsigned(json, "unread_applied_entries", repair->unread);
     json_put_unsigned(json, "lost_dead_letters", repair->dead_letters_lost);
     json_put_unsigned(json, "lost_receipts", repair->receipts_lost);
     json_put_unsigned(json, "lost_lane_records", repair->lanes_lost);

@@ -307,6 +307,7 @@ static int close_hole(struct mend *mend, const struct mend_hole *hole,
  */
 
 struct survey {
+    uint64_t first;
     uint64_t last;
     uint64_t first_pending;
     uint64_t front; /* entries below it go */
@@ -345,6 +346,7 @@ static int survey_entry(struct mend *mend, const struct entry_header *header,
         return no_memory(err);
     }
     int rc = survey_missing(mend, survey, header->seq, err);
+    survey->first = survey->first ? survey->first : header->seq;
     lane->newest = *header;
     if (!survey->first_pending && header->seq > lane->record.done.seq) {
         survey->first_pending = header->seq;
@@ -397,6 +399,18 @@ static int fill(struct mend *mend, const struct mend_range *range, struct err *e
     return rc;
 }
 
+/* Lost seqs before the first entry: nobody misses them, but they were not well. */
+static uint64_t count_unread(const struct mend *mend, uint64_t front)
+{
+    uint64_t unread = 0;
+    for (size_t i = 0; i < mend->lost_count; i++) {
+        const struct mend_range *range = &mend->lost[i];
+        uint64_t end = range->end < front ? range->end : front;
+        unread += range->first < end ? end - range->first : 0;
+    }
+    return unread;
+}
+
 static int make_dense(struct mend *mend, struct journal_repair *repair, struct err *err)
 {
     struct survey survey = {0};
@@ -412,6 +426,8 @@ static int make_dense(struct mend *mend, struct journal_repair *repair, struct e
     mend->next_seq = mend->next_seq ? mend->next_seq : next;
     rc = rc ? rc : survey_missing(mend, &survey, mend->next_seq, err);
     repair->dropped = survey.below;
+    survey.first = survey.front ? survey.front : survey.first;
+    repair->unread = count_unread(mend, survey.first ? survey.first : mend->next_seq);
     rc = rc ? rc : drop_below(mend, survey.front, err);
     for (size_t i = 0; i < mend->missing_count && !rc; i++) {
         rc = fill(mend, &mend->missing[i], err);

@@ -447,9 +447,9 @@ void journal_repair_free(struct journal_repair *repair)
 
 bool journal_repair_lost(const struct journal_repair *repair)
 {
-    return repair->loss_count || repair->dropped || repair->dead_letters_lost ||
-           repair->receipts_lost || repair->state_lost || repair->id_lost ||
-           repair->lanes_lost;
+    return repair->loss_count || repair->dropped || repair->unread ||
+           repair->dead_letters_lost || repair->receipts_lost || repair->state_lost ||
+           repair->id_lost || repair->lanes_lost;
 }
 
 /* ---- The door ---------------------------------------------------------------------- */

@@ -49,6 +49,8 @@ struct journal_repair {
     uint64_t pending;
     uint64_t found;   /* entries that the pages' tree had lost, found by their bytes */
     uint64_t dropped; /* applied entries left out, since too many before them are lost */
+    uint64_t unread;  /* applied entries before the first one that is there, which could
+                       * not be read; some or all of them may have expired before */
     uint64_t dead_letters_lost;
     uint64_t receipts_lost;
     bool state_lost; /* the journal's own record was: what it counted is taken from the

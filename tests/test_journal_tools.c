@@ -426,7 +426,7 @@ static struct journal_repair repair(const struct kit *kit, const char *target)
     return made;
 }
 
-enum { ENTRIES = 60, LARGE = 30 };
+enum { ENTRIES = 60, APPLIED = 30, LARGE = 33 };
 
 /* Entries of two streams and three lanes, small ones in leaves and large ones on pages
  * of their own, half of them applied; dead letters, receipts, a setting. */
@@ -437,7 +437,7 @@ static void fill(struct kit *kit)
         kit_append_bytes(kit, i % 4 ? "mozi" : "test", i % 4 % 2,
                          i == LARGE ? 30000 : 100 + i * 7 % 1500, i);
     }
-    for (unsigned i = 27; i <= 30; i++) {
+    for (unsigned i = 27; i <= APPLIED; i++) {
         kit_done(kit, i);
     }
     struct err err = {0};
@@ -458,6 +458,10 @@ static void expect_accounted(const char *path, const struct journal_repair *made
         struct err err = {0};
         size_t len = i == LARGE ? 30000 : 100 + i * 7 % 1500;
         int rc = journal_read_entry(journal, i, &entries, &err);
+        if (rc == ERR_NOT_FOUND && i <= APPLIED && i < made->result.first_seq) {
+            cr_assert_gt(made->unread, 0);
+            continue; /* before the first one: it could have expired */
+        }
         cr_assert(rc == ERR_OK, "entry %u: %s", i, err.message);
         if (entries.items[0].state == JOURNAL_ENTRY_FULL) {
             char *bytes = kit_bytes(len, i);
@@ -551,7 +555,7 @@ static void ruin_each_page(char fill_byte)
         cr_assert_eq(pwrite(fd, ruined, sizeof ruined, at), (ssize_t)sizeof ruined);
         struct journal_repair made = repair(&kit, target);
         expect_accounted(target, &made);
-        damaged += made.loss_count > 0;
+        damaged += journal_repair_lost(&made);
         cr_assert_leq(made.loss_count, 25, "page %ld: %zu", (long)(at / 4096),
                       made.loss_count);
         journal_repair_free(&made);
@@ -579,8 +583,10 @@ Test(journal_tools, a_repair_of_a_file_that_was_cut_off)
     kit_start(&kit);
     place(&kit, "mended", target);
     fill(&kit);
+    kit_open(&kit);
+    off_t len = (off_t)kit_stat(&kit).used_bytes;
+    kit_close(&kit);
     int fd = open_data(&kit);
-    off_t len = lseek(fd, 0, SEEK_END);
     cr_assert_eq(ftruncate(fd, len / 2 / 4096 * 4096), 0);
     cr_assert_eq(close(fd), 0);
     struct journal_repair made = repair(&kit, target);
