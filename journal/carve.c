@@ -179,7 +179,7 @@ int carve(const char *path, bool (*wants)(uint64_t seq, void *context), void *co
           struct carving *out_carving, struct err *err)
 {
     struct buf name = {0};
-    struct stat about;
+    struct stat about = {0};
     *out_carving = (struct carving){.fd = -1};
     struct search search = {.carving = out_carving,
                             .wants = wants,

@@ -148,9 +148,12 @@ static int look_at_entry(struct mend *mend, const struct entry_header *header,
 {
     (void)context;
     struct mend_lane *lane = mend_lane(mend, header->stream, header->lane);
-    int rc = lane ? ERR_OK : no_memory(err);
-    if (rc || format_is_unknown(header)) {
-        return rc;
+    int rc = ERR_OK;
+    if (!lane) {
+        return no_memory(err);
+    }
+    if (format_is_unknown(header)) {
+        return ERR_OK;
     }
     struct mend_hole hole = {.lane = (size_t)(lane - mend->lanes),
                              .from = lane->newest,
@@ -259,52 +262,64 @@ static int put_gap(struct mend *mend, const struct mend_hole *hole,
     return copy_put_entry(mend->copy, gap.seq, slice_of(stub, len), err);
 }
 
+/* Where closing a hole has got to. */
+struct closing {
+    const struct mend_hole *hole;
+    struct journal_position at;
+    struct journal_counts counts;
+    bool done;
+};
+
 static int put_carved(struct mend *mend, const struct carved *item,
-                      struct journal_position *at, struct journal_counts *counts,
-                      struct err *err)
+                      struct closing *closing, struct err *err)
 {
     struct entry_header header;
     struct slice value;
     int rc = carved_read(&mend->carving, item, &header, &value, err);
-    rc = rc ? rc : copy_put_entry(mend->copy, header.seq, value, err);
-    *at = header.previous;
-    *counts = format_entry_before(&header);
+    rc = rc ? rc : copy_put_entry(mend->copy, item->seq, value, err);
+    if (!rc) {
+        closing->at = header.previous;
+        closing->counts = format_entry_before(&header);
+        closing->done = closing->hole->is_gap;
+    }
+    return rc;
+}
+
+static int bridge(struct mend *mend, struct closing *closing, struct err *err)
+{
+    const struct mend_hole *hole = closing->hole;
+    const struct mend_lane *lane = &mend->lanes[hole->lane];
+    const struct journal_position *at = &closing->at;
+    struct entry_header before;
+    bool expired = !hole->from.seq &&
+                   (at->seq <= lane->record.done.seq || !mend_is_lost(mend, at->seq));
+    closing->done = hole->is_gap || expired;
+    if (closing->done) {
+        return ERR_OK;
+    }
+    int rc = find_before(mend, hole, at, &closing->counts, &before, err);
+    rc = rc ? rc : put_gap(mend, hole, at, &closing->counts, &before, err);
+    if (!rc) {
+        closing->at = position_of(&before);
+        closing->counts = (struct journal_counts){before.running, before.retried};
+    }
     return rc;
 }
 
 static int close_hole(struct mend *mend, const struct mend_hole *hole,
                       struct journal_repair *repair, struct err *err)
 {
-    const struct mend_lane *lane = &mend->lanes[hole->lane];
-    struct journal_position at = hole->to;
-    struct journal_counts counts = hole->to_counts;
+    struct closing closing = {.hole = hole, .at = hole->to, .counts = hole->to_counts};
     int rc = ERR_OK;
-    while (!rc && at.seq > hole->from.seq) {
-        const struct carved *item = carved_find(&mend->carving, &at);
-        if (item) {
-            repair->found++;
-            rc = put_carved(mend, item, &at, &counts, err);
-            if (hole->is_gap) {
-                break;
-            }
-            continue;
-        }
-        bool expired = !hole->from.seq &&
-                       (at.seq <= lane->record.done.seq || !mend_is_lost(mend, at.seq));
-        if (hole->is_gap || expired) {
-            break;
-        }
-        struct entry_header before;
-        rc = find_before(mend, hole, &at, &counts, &before, err);
-        rc = rc ? rc : put_gap(mend, hole, &at, &counts, &before, err);
-        at = position_of(&before);
-        counts = (struct journal_counts){before.running, before.retried};
+    while (!rc && !closing.done && closing.at.seq > hole->from.seq) {
+        const struct carved *item = carved_find(&mend->carving, &closing.at);
+        repair->found += item != NULL;
+        rc = item ? put_carved(mend, item, &closing, err) : bridge(mend, &closing, err);
     }
     return rc;
 }
 
-/* ---- Density -------------------------------------------------------------------------
- */
+/* ---- Density ---------------------------------------------------------------------- */
 
 struct survey {
     uint64_t first;

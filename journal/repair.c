@@ -348,13 +348,12 @@ static int put_state(struct repairing *repairing, struct err *err)
     return rc;
 }
 
-static int parse_id(const char *text, uint8_t out_id[FORMAT_ID_LEN])
+static void parse_id(const char *text, uint8_t out_id[FORMAT_ID_LEN])
 {
     for (size_t i = 0; i < FORMAT_ID_LEN; i++) {
         const char digits[] = {text[2 * i], text[2 * i + 1], '\0'};
         out_id[i] = (uint8_t)strtoul(digits, NULL, 16);
     }
-    return ERR_OK;
 }
 
 /* The sentinel knows it too. */
@@ -498,7 +497,7 @@ static int finish(struct repairing *repairing, bool execute, struct err *err)
 static int measure(const char *path, uint64_t *out_map_bytes, struct err *err)
 {
     struct buf name = {0};
-    struct stat about;
+    struct stat about = {0};
     buf_printf(&name, "%s/data.mdb", path);
     const char *text = buf_text(&name);
     int rc = text && stat(text, &about) == 0
