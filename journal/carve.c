@@ -96,8 +96,7 @@ static int keep(struct carving *carving, const struct entry_header *header, uint
     return ERR_OK;
 }
 
-/* ---- Searching ----------------------------------------------------------------------
- */
+/* ---- Searching --------------------------------------------------------------------- */
 
 /* A header that holds, of a full entry that fits into the file. */
 static bool is_header(const char *bytes, size_t len, uint64_t room,
@@ -163,11 +162,21 @@ static int compare_items(const void *a, const void *b)
     return (left->at > right->at) - (left->at < right->at);
 }
 
+/* Behind a window; where the disk can't read a page, behind that page. */
+static uint64_t next_window(const struct search *search)
+{
+    enum { PAGE = 4096 };
+    uint64_t unread = search->window_at + search->window_len;
+    return search->window_len >= WINDOW || unread >= search->file_len
+               ? search->window_at + WINDOW
+               : (unread / PAGE + 1) * PAGE;
+}
+
 static int search_file(struct search *search, struct err *err)
 {
     int fd = search->carving->fd;
     int rc = ERR_OK;
-    for (uint64_t at = 0; at < search->file_len && !rc; at += WINDOW) {
+    for (uint64_t at = 0; at < search->file_len && !rc; at = next_window(search)) {
         search->window_at = at;
         search->window_len = read_at(fd, at, search->window, WINDOW + FORMAT_HEADER_MAX);
         rc = look_through(search, WINDOW, err);
@@ -219,8 +228,7 @@ void carving_free(struct carving *carving)
     *carving = (struct carving){.fd = -1};
 }
 
-/* ---- Asking --------------------------------------------------------------------------
- */
+/* ---- Asking ------------------------------------------------------------------------ */
 
 /* The first item with that seq or a higher one. */
 static size_t place_of(const struct carving *carving, uint64_t seq)
@@ -271,7 +279,11 @@ int carved_read(struct carving *carving, const struct carved *item,
         return err_set(err, ERR_NOMEM, 0, "out of memory for an entry of %zu bytes", len);
     }
     if (read_at(carving->fd, item->at, carving->value.data, len) != len) {
-        return err_set(err, ERR_IO, 0, "an entry can't be read from the disk");
+        return err_set(
+            err, ERR_IO, 0,
+            "an entry can't be read from the disk, or not every time: copy the "
+            "journal to a sound disk, as far as it can be read, and repair "
+            "the copy");
     }
     struct slice value = slice_of(carving->value.data, len);
     int rc = format_entry_decode(value, out_header, err);

@@ -80,8 +80,7 @@ void mend_free(struct mend *mend)
     free(mend->missing);
 }
 
-/* ---- Walking -------------------------------------------------------------------------
- */
+/* ---- Walking ----------------------------------------------------------------------- */
 
 static int walk_cursor(struct mend *mend, MDB_cursor *cursor,
                        int (*visit)(struct mend *mend, const struct entry_header *header,
@@ -121,8 +120,7 @@ int mend_walk(struct mend *mend,
     return rc;
 }
 
-/* ---- Holes ---------------------------------------------------------------------------
- */
+/* ---- Holes ------------------------------------------------------------------------- */
 
 static int add_hole(struct mend *mend, const struct mend_hole *hole, struct err *err)
 {
@@ -204,8 +202,7 @@ static int find_holes(struct mend *mend, struct err *err)
     return rc;
 }
 
-/* ---- Closing one
- * ----------------------------------------------------------------------- */
+/* ---- Closing one ------------------------------------------------------------------- */
 
 /* What the gap follows: the newest of what is known to be before it. */
 static int find_before(struct mend *mend, const struct mend_hole *hole,

@@ -534,34 +534,58 @@ Test(journal_tools, a_plan_of_a_repair_makes_nothing)
     kit_end(&kit);
 }
 
-/* Every page in turn is overwritten. What is made is sound, and tells of every entry. */
+enum { PAGE = 4096 };
+
+/* What is made is sound, and tells of every entry; true where something is lost. */
+static bool expect_repaired(const struct kit *kit, const char *name)
+{
+    char target[128];
+    place(kit, name, target);
+    struct journal_repair made = repair(kit, target);
+    bool lost = journal_repair_lost(&made);
+    expect_accounted(target, &made);
+    cr_assert_leq(made.loss_count, 25, "%s: %zu", name, made.loss_count);
+    journal_repair_free(&made);
+    return lost;
+}
+
+static void write_page(int fd, const char page[PAGE], off_t at)
+{
+    cr_assert_eq(pwrite(fd, page, PAGE, at), PAGE);
+}
+
+/* Every page in turn that something was ever written to is overwritten; then all at once
+ * that nothing was, which there are many of. */
 static void ruin_each_page(char fill_byte)
 {
+    static const char blank[PAGE];
+    static char saved[PAGE];
+    static char ruined[PAGE];
     struct kit kit;
     kit_start(&kit);
     fill(&kit);
+    memset(ruined, fill_byte, sizeof ruined);
     int fd = open_data(&kit);
     off_t len = lseek(fd, 0, SEEK_END);
-    static char saved[4096];
-    static char ruined[4096];
-    memset(ruined, fill_byte, sizeof ruined);
     size_t damaged = 0;
-    for (off_t at = 0; at + 4096 <= len; at += 4096) {
-        char target[128];
+    for (off_t at = 0; at + PAGE <= len; at += PAGE) {
         char name[32];
-        (void)snprintf(name, sizeof name, "mended-%ld", (long)(at / 4096));
-        place(&kit, name, target);
-        cr_assert_eq(pread(fd, saved, sizeof saved, at), (ssize_t)sizeof saved);
-        cr_assert_eq(pwrite(fd, ruined, sizeof ruined, at), (ssize_t)sizeof ruined);
-        struct journal_repair made = repair(&kit, target);
-        expect_accounted(target, &made);
-        damaged += journal_repair_lost(&made);
-        cr_assert_leq(made.loss_count, 25, "page %ld: %zu", (long)(at / 4096),
-                      made.loss_count);
-        journal_repair_free(&made);
-        cr_assert_eq(pwrite(fd, saved, sizeof saved, at), (ssize_t)sizeof saved);
+        (void)snprintf(name, sizeof name, "mended-%ld", (long)(at / PAGE));
+        cr_assert_eq(pread(fd, saved, PAGE, at), PAGE);
+        if (memcmp(saved, blank, PAGE) != 0) {
+            write_page(fd, ruined, at);
+            damaged += expect_repaired(&kit, name);
+            write_page(fd, saved, at);
+        }
     }
     cr_assert_geq(damaged, 8, "%zu", damaged);
+    for (off_t at = 0; at + PAGE <= len; at += PAGE) {
+        cr_assert_eq(pread(fd, saved, PAGE, at), PAGE);
+        if (memcmp(saved, blank, PAGE) == 0) {
+            write_page(fd, ruined, at);
+        }
+    }
+    cr_assert_not(expect_repaired(&kit, "mended"));
     cr_assert_eq(close(fd), 0);
     kit_end(&kit);
 }
