@@ -4,7 +4,8 @@
  * 2. Look the entities up in the cache. One is trusted where its id is known, all its
  *    events of this run are newer than any that was stored, and its LATEST columns all
  *    come from its newest record. The others are locked, or made, as on the checked path,
- *    the newest of their stored events is read, and their older events are looked up.
+ *    the newest of their stored events is read where it isn't known, and their older
+ *    events are looked up.
  * 3. Send what the entities' columns are to change by into session tables, in the order
  *    of their ids, and UPDATE the entities from there by id and key. This locks the
  *    trusted ones, too. Every SET is relative to the row; nothing is written that was
@@ -149,16 +150,19 @@ static bool is_latest_of_newest(const struct work *at, size_t entity)
     return true;
 }
 
-static void trust_known(struct fast *fast, struct work *at)
+/* An entity that is known and not trusted, such as one with a record that came twice, is
+ * locked like an unknown one, and only its events that are not newer are looked up. */
+static void recall(struct fast *fast, struct work *at)
 {
     for (size_t i = 0; i < at->fold->entity_count; i++) {
         struct entity_known known;
-        if (is_latest_of_newest(at, i) &&
-            entity_cache_find(fast->cache, hash_of(fast, at->fold, i), &known) &&
-            has_newer_events_only(at, i, known.newest_us)) {
+        if (!entity_cache_find(fast->cache, hash_of(fast, at->fold, i), &known)) {
+            continue;
+        }
+        at->rows[i].newest_us = known.newest_us;
+        if (is_latest_of_newest(at, i) && has_newer_events_only(at, i, known.newest_us)) {
             at->rows[i].trusted = true;
             at->rows[i].id = known.id;
-            at->rows[i].newest_us = known.newest_us;
         }
     }
 }
@@ -237,7 +241,7 @@ static int settle_others(struct work *at, struct err *err)
     int code = work_settle(at, err);
     size_t count = 0;
     for (size_t i = 0; i < at->fold->entity_count; i++) {
-        if (!at->rows[i].trusted) {
+        if (at->rows[i].newest_us == INT64_MAX) {
             at->items[count++] = (uint32_t)i;
         }
     }
@@ -506,7 +510,7 @@ static int run(struct fast *fast, struct work *at, struct err *err)
     if (code) {
         return code;
     }
-    trust_known(fast, at);
+    recall(fast, at);
     code = settle_others(at, err);
     code = code ? code : work_decide(at, err);
     code = code ? code : merge(fast, at, err);
