@@ -49,8 +49,13 @@ static void append_config(struct buf *out, const struct engine_process *engine,
     const char *journal = options->journal ? options->journal : ", max_size: 4GiB";
     buf_printf(out, "journal: {path: \"%s\"%s}\n", engine->journal, journal);
     buf_printf(out, "intake: {listen: \"127.0.0.1:%u\"}\n", (unsigned)options->port);
-    buf_printf(out, "database: {socket: \"%s\", name: %s, user: root}\n", options->socket,
-               options->database);
+    buf_append_text(out, "database: {");
+    if (options->socket)
+        buf_printf(out, "socket: \"%s\"", options->socket);
+    else
+        buf_printf(out, "hosts: [\"%s\"]", options->host);
+    buf_printf(out, ", name: %s, user: root%s}\n", options->database,
+               options->server ? options->server : "");
     buf_append_text(out, "time_zone: \"+08:00\"\nlog: {level: debug}\n");
     buf_printf(out, "streams: %s\n",
                options->streams ? options->streams : default_streams);

@@ -22,11 +22,13 @@ struct engine_options {
     const char *dir;      /* exists; holds configuration, log and journal */
     const char *name;     /* of this engine within dir */
     const char *binary;   /* the holdfast executable */
-    const char *socket;   /* the database's */
+    const char *socket;   /* the database's; NULL: `host` */
+    const char *host;     /* the database's, as "127.0.0.1:3306" */
     const char *database; /* user root, no password */
     uint16_t port;
     const char *streams; /* YAML flow list; NULL: mozi and test, preset botnet */
     const char *journal; /* more keys of `journal`, such as ", max_size: 64MiB"; NULL */
+    const char *server;  /* more keys of `database`, likewise; NULL */
     const char *more;    /* further top-level YAML; NULL */
 };
 

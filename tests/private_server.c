@@ -12,7 +12,7 @@
 
 enum { READY_TIMEOUT_MS = 60000, INSTALL_TIMEOUT_MS = 120000, STOP_TIMEOUT_MS = 60000 };
 
-enum { ARGUMENT_MAX = SERVER_PATH_MAX + 32 };
+enum { ARGUMENT_MAX = SERVER_PATH_MAX + 32, FIXED_ARGS = 11, MORE_ARGS_MAX = 12 };
 
 static const char *own_user(void)
 {
@@ -103,19 +103,23 @@ static int run_server(struct private_server *server, struct err *err)
     (void)snprintf(pid_file, sizeof pid_file, "--pid-file=%s/pid", server->dir);
     /* not /tmp: two servers there take each other's temporary tables */
     (void)snprintf(temporary, sizeof temporary, "--tmpdir=%s", server->dir);
-    const char *argv[] = {"/usr/sbin/mariadbd",
-                          "--no-defaults",
-                          "--skip-networking",
-                          "--skip-name-resolve",
-                          "--innodb-flush-log-at-trx-commit=1",
-                          "--innodb-buffer-pool-size=256M",
-                          "--character-set-server=utf8mb4",
-                          data,
-                          socket,
-                          pid_file,
-                          temporary,
-                          own_user(),
-                          NULL};
+    const char *argv[FIXED_ARGS + MORE_ARGS_MAX + 2] = {
+        "/usr/sbin/mariadbd",
+        "--no-defaults",
+        "--skip-networking",
+        "--skip-name-resolve",
+        "--innodb-flush-log-at-trx-commit=1",
+        "--innodb-buffer-pool-size=256M",
+        "--character-set-server=utf8mb4",
+        data,
+        socket,
+        pid_file,
+        temporary,
+    };
+    size_t count = FIXED_ARGS;
+    for (size_t i = 0; server->args && server->args[i] && i < MORE_ARGS_MAX; i++)
+        argv[count++] = server->args[i];
+    argv[count] = own_user();
     /* The server ends in order when its program is killed. */
     int code = process_start(argv, server->log, SIGTERM, &server->pid, err);
     return code == 0 ? wait_ready(server, err) : code;
@@ -141,6 +145,13 @@ int private_server_start(struct private_server *server, const char *dir, struct 
             return code;
     }
     return run_server(server, err);
+}
+
+void private_server_kill(struct private_server *server)
+{
+    if (server->pid != 0)
+        process_kill(server->pid);
+    server->pid = 0;
 }
 
 void private_server_stop(struct private_server *server)

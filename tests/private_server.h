@@ -13,6 +13,9 @@ struct st_mysql;
 enum { SERVER_PATH_MAX = 256, SERVER_SOCKET_MAX = 107 };
 
 struct private_server {
+    /* Set before private_server_start, or zero: further arguments for mariadbd, closed by
+     * NULL; a later one has its way over the usual ones. */
+    const char *const *args;
     char dir[SERVER_PATH_MAX];
     char socket[SERVER_PATH_MAX];
     char log[SERVER_PATH_MAX];
@@ -27,6 +30,9 @@ int private_server_start(struct private_server *server, const char *dir, struct 
 
 /* SIGTERM, and SIGKILL after a minute. Fine where it isn't running. */
 void private_server_stop(struct private_server *server);
+
+/* SIGKILL; returns once it is gone. private_server_start starts it again on its data. */
+void private_server_kill(struct private_server *server);
 
 /* A session on the database: mysql_close it. NULL: it doesn't answer. */
 struct st_mysql *private_server_connect(const struct private_server *server);
