@@ -137,7 +137,7 @@ static int take_in(struct apply *apply, const struct setting *setting, struct er
     struct client *client = NULL;
     struct buf body = {0};
     (void)snprintf(url, sizeof url, "http://127.0.0.1:%u", apply->process.port);
-    int code = client_new_url(url, NULL, &client, err);
+    int code = client_new_url(url, NULL, NULL, &client, err);
     code = code ? code : post_all(apply, setting, client, &body, err);
     client_free(client);
     buf_free(&body);

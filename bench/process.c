@@ -200,7 +200,7 @@ static int new_client(const struct process *process, struct client **out_client,
 {
     char url[64];
     (void)snprintf(url, sizeof url, "http://127.0.0.1:%u", process->port);
-    return client_new_url(url, NULL, out_client, err);
+    return client_new_url(url, NULL, NULL, out_client, err);
 }
 
 static bool is_ready(struct client *client)

@@ -48,6 +48,7 @@ enum {
     X(ROUTED, "routed", "", "records name their stream in intake.route_field")           \
     X(URL, "url", "URL", "send to the engine at http://host:port")                       \
     X(TOKEN_FILE, "token-file", "FILE", "the token for --url, on the first line")        \
+    X(CA, "ca", "FILE", "whom to trust behind --url; default: the system's")      \
     X(TIMEOUT, "timeout", "TIME", "how long to try; default 10min")                      \
     X(STRICT, "strict", "", "exit 1 where there were dead letters")                      \
     X(QUIET, "quiet", "", "no progress on standard error")                               \

@@ -36,7 +36,7 @@ const struct command cli_commands[] = {
                 "  holdfast ingest --stream mozi --url http://10.0.0.7:8640 "
                 "--token-file token x.csv\n",
         .options = WITH(STREAM) | WITH(ROUTED) | WITH(URL) | WITH(TOKEN_FILE) |
-                   WITH(TIMEOUT) | WITH(STRICT) | WITH(QUIET) | WITH(JSON),
+                   WITH(CA) | WITH(TIMEOUT) | WITH(STRICT) | WITH(QUIET) | WITH(JSON),
         .args_min = 1, .args_max = ANY_NUMBER, .run = cli_ingest,
     },
     {

@@ -325,6 +325,15 @@ static int check_options(const struct cli *cli, int64_t *out_timeout_us)
     if (cli_has(cli, OPTION_TOKEN_FILE) && !cli_has(cli, OPTION_URL)) {
         return cli_fail(EXIT_USAGE, "--token-file goes with --url");
     }
+    const char *ca = cli->text[OPTION_CA];
+    if (ca && !cli_has(cli, OPTION_URL)) {
+        return cli_fail(EXIT_USAGE, "--ca goes with --url");
+    }
+    if (ca && access(ca, R_OK) != 0) {
+        char why[128];
+        return cli_fail(EXIT_CONFIGURATION, "--ca: %s can't be read: %s", ca,
+                        strerror_r(errno, why, sizeof why));
+    }
     if (!units_parse_duration(slice_text(timeout ? timeout : "10min"), out_timeout_us)) {
         return cli_fail(EXIT_USAGE, "--timeout '%s' is not a time, such as 10min",
                         timeout);
@@ -362,7 +371,8 @@ int cli_ingest(const struct cli *cli)
 {
     struct config *config = NULL;
     struct sender_target target = {.stream = cli->text[OPTION_STREAM],
-                                   .url = cli->text[OPTION_URL]};
+                                   .url = cli->text[OPTION_URL],
+                                   .ca = cli->text[OPTION_CA]};
     char token[TOKEN_MAX];
     int exit_code = check_options(cli, &target.timeout_us);
     exit_code = exit_code ? exit_code : cli_load_config(cli, &config);

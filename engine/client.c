@@ -16,6 +16,7 @@ struct client {
     char *base; /* "http://localhost", "https://host:port" */
     char *socket_path;
     char *authorization; /* a whole header line, or NULL */
+    char *ca;            /* file, or NULL */
     char error[CURL_ERROR_SIZE];
 };
 
@@ -65,8 +66,8 @@ int client_new_socket(const char *socket_path, struct client **out_client,
     return ERR_OK;
 }
 
-int client_new_url(const char *url, const char *token, struct client **out_client,
-                   struct err *err)
+int client_new_url(const char *url, const char *token, const char *ca,
+                   struct client **out_client, struct err *err)
 {
     if (strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0) {
         return err_set(err, ERR_INVALID, 0,
@@ -83,6 +84,13 @@ int client_new_url(const char *url, const char *token, struct client **out_clien
     size_t len = strlen(client->base);
     while (len && client->base[len - 1] == '/') {
         client->base[--len] = '\0';
+    }
+    if (ca) {
+        client->ca = strdup(ca);
+        if (!client->ca) {
+            client_free(client);
+            return no_memory(err);
+        }
     }
     if (token) {
         struct buf line = {0};
@@ -107,6 +115,7 @@ void client_free(struct client *client)
     free(client->base);
     free(client->socket_path);
     free(client->authorization);
+    free(client->ca);
     free(client);
 }
 
@@ -160,6 +169,13 @@ static int explain(const struct client *client, CURLcode failure, struct err *er
                        ANSWER_MAX);
     case CURLE_OUT_OF_MEMORY:
         return no_memory(err);
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_CACERT_BADFILE:
+        return err_set(
+            err, ERR_CONFIG, 0,
+            "the engine at %s can't be trusted: %s; give the file of those who "
+            "signed its certificate with --ca",
+            place, why);
     case CURLE_URL_MALFORMAT:
     case CURLE_UNSUPPORTED_PROTOCOL:
         return err_set(err, ERR_INVALID, 0, "%s: %s", place, why);
@@ -179,6 +195,9 @@ static CURLcode set_request(struct client *client, const struct client_call *cal
     CURLcode code = curl_easy_setopt(curl, CURLOPT_URL, url);
     if (!code && client->socket_path) {
         code = curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, client->socket_path);
+    }
+    if (!code && client->ca) {
+        code = curl_easy_setopt(curl, CURLOPT_CAINFO, client->ca);
     }
     curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(curl, CURLOPT_PROXY, client->socket_path ? "" : NULL);

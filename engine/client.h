@@ -10,11 +10,13 @@
 struct client;
 
 /* Where to: an engine's control socket (Unix path), or a base URL such as
- * "http://127.0.0.1:8640" with an optional bearer token. One thread at a time. */
+ * "https://127.0.0.1:8640" with an optional bearer token, and optionally the file of the
+ * authorities that its certificate must come from instead of the system's. One thread at
+ * a time. */
 int client_new_socket(const char *socket_path, struct client **out_client,
                       struct err *err);
-int client_new_url(const char *url, const char *token, struct client **out_client,
-                   struct err *err);
+int client_new_url(const char *url, const char *token, const char *ca,
+                   struct client **out_client, struct err *err);
 void client_free(struct client *client);
 
 struct client_answer {
@@ -31,7 +33,8 @@ struct client_call {
 };
 
 /* One request. ERR_NOT_FOUND: nobody listens there. ERR_TIMEOUT, ERR_TRANSIENT:
- * connection lost. ERR_TOO_LARGE, ERR_INVALID, ERR_NOMEM. */
+ * connection lost. ERR_CONFIG: its certificate is not to be trusted. ERR_TOO_LARGE,
+ * ERR_INVALID, ERR_NOMEM. */
 int client_request(struct client *client, const struct client_call *call,
                    struct client_answer *out_answer, struct err *err);
 

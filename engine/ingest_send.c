@@ -170,7 +170,8 @@ static int choose(struct sender *sender, struct err *err)
     int code = ERR_OK;
     if (target->url) {
         buf_append_text(&place, target->url);
-        code = client_new_url(target->url, target->token, &sender->client, err);
+        code =
+            client_new_url(target->url, target->token, target->ca, &sender->client, err);
     } else {
         http_control_path(target->config->journal.path, &place);
         const char *path = buf_text(&place);

@@ -12,6 +12,7 @@ struct sender_target {
     const char *stream; /* NULL: routed */
     const char *url;    /* NULL: the configured journal's engine, or the journal */
     const char *token;  /* for url; NULL: none */
+    const char *ca;     /* for an https url; NULL: the system's authorities */
     int64_t timeout_us; /* how long one body is tried */
 };
 

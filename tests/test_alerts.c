@@ -3,6 +3,7 @@
 #include "engine/alert_message.h"
 #include "engine/alert_send.h"
 #include "engine/json.h"
+#include "tests/certificate.h"
 #include "tests/http_probe.h"
 #include "tests/world.h"
 
@@ -57,33 +58,6 @@ static void end(struct fixture *f)
         world_kill(f->receiver);
     }
     world_remove_dir(f->dir);
-}
-
-static void make_certificate(const struct fixture *f)
-{
-    const char *argv[] = {"openssl",
-                          "req",
-                          "-x509",
-                          "-newkey",
-                          "ec",
-                          "-pkeyopt",
-                          "ec_paramgen_curve:prime256v1",
-                          "-nodes",
-                          "-days",
-                          "2",
-                          "-subj",
-                          "/CN=localhost",
-                          "-addext",
-                          "subjectAltName=DNS:localhost,IP:127.0.0.1",
-                          "-keyout",
-                          f->key,
-                          "-out",
-                          f->cert,
-                          NULL};
-    char log[PATH];
-    in_dir(f, "openssl.log", log);
-    cr_assert_eq(world_wait(world_spawn(argv, NULL, log), TIMEOUT_MS), 0,
-                 "openssl is needed: see %s", log);
 }
 
 /* `words`: further arguments, parted by blanks; CERT stands for certificate and key. */
@@ -294,7 +268,7 @@ Test(alerts, a_webhook_by_tls_with_a_token)
     struct fixture f;
     char alerts[1024];
     setup(&f);
-    make_certificate(&f);
+    certificate_make(f.dir, f.cert, f.key);
     receive(&f, "http", "CERT");
     char token[PATH];
     in_dir(&f, "token", token);
@@ -343,7 +317,7 @@ Test(alerts, mail_by_tls)
 {
     struct fixture f;
     setup(&f);
-    make_certificate(&f);
+    certificate_make(f.dir, f.cert, f.key);
     receive(&f, "smtp", "CERT");
     configure_mail(&f, "smtps://localhost", "");
     try(&f, 0, "smtp: delivered");
@@ -357,7 +331,7 @@ Test(alerts, mail_by_starttls_with_a_password)
     char more[PATH + 64];
     char password[PATH];
     setup(&f);
-    make_certificate(&f);
+    certificate_make(f.dir, f.cert, f.key);
     in_dir(&f, "password", password);
     world_write_file(password, "right\n");
     receive(&f, "smtp", "CERT --starttls --user hf --password right");
@@ -375,7 +349,7 @@ Test(alerts, mail_is_not_sent_unencrypted_unless_allowed)
 {
     struct fixture f;
     setup(&f);
-    make_certificate(&f);
+    certificate_make(f.dir, f.cert, f.key);
     receive(&f, "smtp", "");
     configure_mail(&f, "smtp://127.0.0.1", "");
     try(&f, 1, "alerts by smtp");

@@ -129,6 +129,7 @@ static const char *const misused[] = {
     "ingest --stream none - @",
     "ingest --stream mozi --timeout soon - @",
     "ingest --stream mozi --token-file t - @",
+    "ingest --stream mozi --ca c - @",
     "schema --stream none @",
 };
 

@@ -154,7 +154,8 @@ static bool answers(uint16_t port, const char *path, const char *text)
     struct client_call call = {.method = "GET", .path = path, .timeout_s = 10};
     struct err err = {0};
     snprintf(url, sizeof url, "http://127.0.0.1:%u", port);
-    cr_assert_eq(client_new_url(url, NULL, &client, &err), ERR_OK, "%s", err.message);
+    cr_assert_eq(client_new_url(url, NULL, NULL, &client, &err), ERR_OK, "%s",
+                 err.message);
     bool holds = client_request(client, &call, &answer, &err) == ERR_OK &&
                  answer.status == 200 && strstr(answer.body.data, text);
     buf_free(&answer.body);
