@@ -18,10 +18,10 @@ dependencies_build="
 dependencies_database="mariadb-server-core mariadb-client-core"
 
 # To test and lint. Alerts go to a real mail server (aiosmtpd), over TLS (openssl makes the
-# certificate).
+# certificate); spin checks the protocol's model.
 dependencies_test="
     $dependencies_database libcriterion-dev clang-format clang-tidy
-    python3-aiosmtpd openssl
+    python3-aiosmtpd openssl spin
 "
 
 # For the tests too, but unpacked by dependencies_unpack: installed, it would make an

@@ -167,7 +167,7 @@ void lane_disconnected(struct lane *lane)
 
 void lane_recheck(struct lane *lane)
 {
-    lane->compared = false;
+    lane_forget_ledger(lane);
 }
 
 /* ---- Failures ---------------------------------------------------------------------- */

@@ -92,7 +92,8 @@ void lane_step(struct lane *lane, struct lane_link *link);
 /* The worker's connection is gone: nothing expires until the ledger is seen again. */
 void lane_disconnected(struct lane *lane);
 
-/* Compares again at the next step, though the connection is the same. */
+/* Compares again at the next step, though the connection is the same; nothing expires
+ * until then: whoever asks doesn't know. */
 void lane_recheck(struct lane *lane);
 
 /* The worker can't connect: the lane waits, or is stopped where that takes a person,

@@ -80,7 +80,8 @@ static void both(const char *sql)
     char text[4096];
     const struct sink_kit *kits[] = {&fast, &checked};
     for (size_t i = 0; i < 2; i++) {
-        snprintf(text, sizeof text, "USE `%s`; %s", kits[i]->database, sql);
+        int len = snprintf(text, sizeof text, "USE `%s`; %s", kits[i]->database, sql);
+        cr_assert(len > 0 && (size_t)len < sizeof text);
         world_exec(&w, text);
     }
 }

@@ -475,3 +475,29 @@ Test(lane_recover, a_fault_while_comparing_is_waited_out)
     cr_assert_eq(status.transaction_records_max, kit.config.transaction_records_max);
     lane_kit_end(&kit);
 }
+
+/* Who asks the ledger again doesn't know it, so nothing may expire until it has answered.
+ */
+Test(lane_recover, nothing_is_confirmed_while_it_asks_again)
+{
+    struct lane_kit kit;
+    lane_kit_start(&kit);
+    size_t mozi = lane_kit_stream(&kit, "mozi", 1, CONFLICT_COUNT);
+    kit.config.clock = &kit.journal.clock.clock;
+    lane_kit_run(&kit);
+    lane_kit_await_done(&kit, mozi, 0, lane_kit_append(&kit, mozi, 0, 0, 4, NULL));
+    lane_kit_await_state(&kit, "mozi", 0, LANE_IDLE);
+    cr_assert(kit_lane(&kit.journal, "mozi", 0).confirmed);
+    fake_fault(kit.database,
+               &(struct fake_fault){.call = FAKE_POSITION, .code = ERR_TRANSIENT});
+    kit_pass(&kit.journal, 60LL * 1000000);
+    replay_wake(kit.replay);
+    lane_kit_await(&kit, "retry", 1);
+    cr_assert(!kit_lane(&kit.journal, "mozi", 0).confirmed);
+    fake_heal(kit.database);
+    kit_pass(&kit.journal, 60LL * 1000000);
+    replay_wake(kit.replay);
+    lane_kit_await_state(&kit, "mozi", 0, LANE_IDLE);
+    cr_assert(kit_lane(&kit.journal, "mozi", 0).confirmed);
+    lane_kit_end(&kit);
+}
