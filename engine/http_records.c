@@ -10,6 +10,8 @@
 #include "engine/batches.h"
 #include "engine/gzip.h"
 
+#include "base/log.h"
+
 #include <stdlib.h>
 #include <strings.h>
 
@@ -223,9 +225,26 @@ enum MHD_Result http_records_committed(struct request *request)
     return http_records_answer(request);
 }
 
+/* An operator looks for when it began and ended, not for each refusal. */
+static void note_refusal(struct http *http, const struct err *err)
+{
+    bool refused = err->code != ERR_OK && status_of(err) == MHD_HTTP_SERVICE_UNAVAILABLE;
+    if (atomic_load(&http->refusing) == refused ||
+        atomic_exchange(&http->refusing, refused) == refused) {
+        return;
+    }
+    if (refused) {
+        log_warn("intake_refuses", L_CODE(err), L_ERR(err));
+    } else {
+        log_info("intake_takes_again",
+                 L_STR("journal", engine_config(http->engine)->journal.path));
+    }
+}
+
 enum MHD_Result http_records_answer(struct request *request)
 {
     const struct intake_result *result = intake_batch_result(request->batch);
+    note_refusal(request->http, &result->err);
     if (result->err.code != ERR_OK) {
         return request_refuse(request, status_of(&result->err), &result->err);
     }

@@ -163,8 +163,11 @@ Test(intake, full_journal_refuses_and_drains)
     }
     cr_assert_gt(progress.busy, 0, "the journal was never full: %u batches",
                  progress.batches);
+    cr_expect_geq(drive_log_count(&d.engine, "event=intake_refuses"), 1);
     world_thaw_db(&d.w);
     drive_finish(&d);
+    cr_expect_eq(drive_log_count(&d.engine, "event=intake_takes_again"),
+                 drive_log_count(&d.engine, "event=intake_refuses"));
     drive_end(&d);
 }
 
