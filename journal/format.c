@@ -239,6 +239,9 @@ int format_entry_decode(struct slice value, struct entry_header *out_header,
     if (in.failed || format_header_len(stream_len) != header.header_len) {
         return err_set(err, ERR_CORRUPT, 0, "an entry's header has wrong lengths");
     }
+    if (stream_len && memchr(stream.data, '\0', stream_len)) {
+        return err_set(err, ERR_CORRUPT, 0, "an entry's header names no stream");
+    }
     memcpy(header.stream, stream.data, stream_len);
     memcpy(header.sum, sum.data, JOURNAL_SUM_LEN);
     rc = check_lengths(&header, value, err);
@@ -469,6 +472,9 @@ int format_lane_key_decode(struct slice key, char out_stream[JOURNAL_STREAM_MAX 
     if (key.len < 6 || key.len > 5 + JOURNAL_STREAM_MAX ||
         key.data[0] != FORMAT_LANE_TAG) {
         return err_set(err, ERR_CORRUPT, 0, "a lane's key has the length %zu", key.len);
+    }
+    if (memchr(key.data + 5, '\0', key.len - 5)) {
+        return err_set(err, ERR_CORRUPT, 0, "a lane's key names no stream");
     }
     memcpy(out_stream, key.data + 5, key.len - 5);
     out_stream[key.len - 5] = '\0';
