@@ -18,6 +18,14 @@ elseif(HF_SANITIZE STREQUAL "thread")
 elseif(NOT HF_SANITIZE STREQUAL "")
     message(FATAL_ERROR "HF_SANITIZE is '${HF_SANITIZE}': use address, thread or nothing")
 endif()
+if(HF_FUZZ)
+    if(NOT CMAKE_C_COMPILER_ID MATCHES "Clang")
+        message(FATAL_ERROR "HF_FUZZ needs clang: cmake --preset fuzz")
+    endif()
+    # Every folder tells libFuzzer which way it went; the programs bring the main.
+    set(hf_instrument -fsanitize=fuzzer-no-link,address,undefined
+        -fno-sanitize-recover=undefined)
+endif()
 if(hf_instrument)
     target_compile_options(holdfast_flags INTERFACE
         ${hf_instrument} -fno-omit-frame-pointer)

@@ -214,9 +214,12 @@ struct json_value *json_parse(struct slice text)
         !is_shallow(text)) {
         return NULL;
     }
-    char *copy = strndup(text.data, text.len);
-    struct json_value *value = copy ? wrap(yajl_tree_parse(copy, NULL, 0)) : NULL;
-    free(copy);
+    struct buf copy = {0}; /* closed by a NUL */
+    struct json_value *value = NULL;
+    if (buf_append_slice(&copy, text) && buf_text(&copy)) {
+        value = wrap(yajl_tree_parse(copy.data, NULL, 0));
+    }
+    buf_free(&copy);
     return value;
 }
 
