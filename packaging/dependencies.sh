@@ -24,6 +24,10 @@ dependencies_test="
     python3-aiosmtpd openssl spin
 "
 
+# For the fault suite (tests/faults/run.sh): libFuzzer comes with clang.
+# shellcheck disable=SC2034 # for who sources this
+dependencies_faults="$dependencies_database clang-14 libclang-rt-14-dev"
+
 # For the tests too, but unpacked by dependencies_unpack: installed, it would make an
 # account and start a service.
 # shellcheck disable=SC2034 # for who sources this

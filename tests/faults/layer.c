@@ -208,7 +208,9 @@ static void run_chosen(const struct layer *layer, const struct layer_run *run,
         return;
     }
     uint64_t budget_s = o->budget_s > 0 ? o->budget_s : layer->budget_s;
-    if (o->mode == LAYER_FULL && layer->full_count == 0) {
+    bool all = (o->mode == LAYER_FULL && layer->full_count == 0) ||
+               (o->mode == LAYER_QUICK && layer->each);
+    if (all) {
         run_all(layer, run, points, tally);
     } else if (o->mode == LAYER_FULL) {
         run_drawn(layer, run, points, layer->full_count, 1e18, tally);

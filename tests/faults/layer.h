@@ -3,9 +3,10 @@
  * A layer knows points: places where a fault can be put, numbered from 0. The frame
  * chooses which are run: first the kept cases (tests/faults/cases/<layer>.txt, each a
  * point and seed that once failed), then, with --quick, points drawn by the seed until
- * the budget is spent; with --full every point, or `full_count` draws where a point is a
- * choice of chance; with --soak draws with ever new seeds until the time is over. It
- * prints the seed first and one line last, which tests/faults/run.sh collects:
+ * the budget is spent (or every point, where they are few); with --full every point, or
+ * `full_count` draws where a point is a choice of chance; with --soak draws with ever new
+ * seeds until the time is over. It prints the seed first and one line last, which
+ * tests/faults/run.sh collects:
  *
  *     kill-intake   412 of 3180 points   in flight 97 %   0 failed   58.1 s   seed 7
  *
@@ -57,6 +58,7 @@ struct layer {
     const char *invariants; /* that it checks, such as "I1 I2 I3 I4" */
     uint64_t full_count;    /* 0: --full runs every point */
     uint32_t budget_s;      /* of --quick */
+    bool each; /* the points are few: --quick runs every one, too, whatever the budget */
     bool in_flight; /* of the points run, 80 % must be LAYER_HELD, not LAYER_IDLE */
 
     /* Makes what all points need and tells the number of points (0: not known before,

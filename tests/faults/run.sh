@@ -57,6 +57,13 @@ if [ ${#layers[@]} -eq 0 ]; then
     done
 fi
 
+# The layer "fuzz" has a build of its own, which takes clang.
+if [[ " ${layers[*]} " = *" fuzz "* ]] && command -v clang-14 >/dev/null; then
+    cmake --preset fuzz >/dev/null && cmake --build --preset fuzz || exit 1
+    HOLDFAST_FUZZ_BUILD=$PWD/build/fuzz
+    export HOLDFAST_FUZZ_BUILD
+fi
+
 arguments=("$mode")
 if [ "$mode" = --soak ]; then
     arguments+=($((hours * 3600 / ${#layers[@]})))
