@@ -152,6 +152,12 @@ static int insert_work(void *context, struct err *err)
     code = code ? code
                 : chunk_lock(at->db, &at->columns, insertion->ids, insertion->count, err);
     code = code ? code : db_exec(at->db, buf_slice(&sql), &outcome, err);
+    buf_clear(&sql);
+    stand_in_append_count(&sql, &at->columns, insertion->ids, insertion->count);
+    code = code || !sql.failed ? code : no_memory(err);
+    if (code == 0 && sql.len) {
+        code = db_exec(at->db, buf_slice(&sql), NULL, err);
+    }
     buf_free(&sql);
     insertion->inserted = outcome.matched;
     return code;

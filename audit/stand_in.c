@@ -235,3 +235,28 @@ void stand_in_append(struct buf *out, const struct audit_columns *columns,
     out->failed = out->failed || values.failed;
     buf_free(&values);
 }
+
+void stand_in_append_count(struct buf *out, const struct audit_columns *columns,
+                           const uint64_t *ids, size_t count)
+{
+    const struct stream *stream = columns->stream;
+    if (!columns->count) {
+        return;
+    }
+    buf_append_text(out, "UPDATE ");
+    ddl_append_identifier(out, stream->entity.name);
+    buf_append_text(out, " n SET ");
+    columns_append(out, "n", columns->count->name);
+    buf_append_text(out, " = (SELECT COUNT(*) FROM ");
+    ddl_append_identifier(out, stream->event.name);
+    buf_append_text(out, " e WHERE ");
+    columns_append(out, "e", stream->entity_ref);
+    buf_append_text(out, " = ");
+    columns_append(out, "n", stream->entity.id);
+    buf_append_text(out, ") WHERE ");
+    columns_append(out, "n", stream->entity.id);
+    scan_append_ids(out, ids, count);
+    buf_append_text(out, " AND COALESCE(");
+    columns_append(out, "n", columns->count->name);
+    buf_append_text(out, ", 0) = 0");
+}

@@ -14,4 +14,9 @@ void stand_in_refuse(const struct audit_columns *columns, char *out, size_t out_
 void stand_in_append(struct buf *out, const struct audit_columns *columns,
                      const uint64_t *ids, size_t count);
 
+/* Appends the UPDATE that counts the events of those among these entities, locked, whose
+ * count says that they have none; nothing where the stream keeps no count. */
+void stand_in_append_count(struct buf *out, const struct audit_columns *columns,
+                           const uint64_t *ids, size_t count);
+
 #endif

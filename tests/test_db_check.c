@@ -265,6 +265,10 @@ Test(check, entities_older_than_since_miss_nothing)
     expect(found, "streams.0.done.data_recovery", 1);
     expect(found, "streams.0.after.without_events", 1);
     json_value_free(found);
+    /* whose count said that it had none has one now */
+    found = run(&bench, "check", 1);
+    expect(found, "streams.0.count_off", 0);
+    json_value_free(found);
     bench_end(&bench);
 }
 
