@@ -98,8 +98,7 @@ static bool wants(const struct value *key, void *context)
     return found != NULL;
 }
 
-static int visit_retained(const struct journal_entries *entry, void *context,
-                          struct err *err)
+static int visit_retained(struct journal_entries *entry, void *context, struct err *err)
 {
     struct repairing *at = context;
     struct restore_filter filter = {wants, at};

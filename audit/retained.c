@@ -22,8 +22,14 @@ static int find_lane(struct journal *journal, struct db *db,
     code = journal_check_position(journal, lane->stream, lane->lane, &row.position, err);
     if (code == 0 || code == ERR_GAP) {
         retained->applied[lane->lane] = row.position.seq;
+        retained->met[lane->lane] = row.duplicates > 0;
+        retained->differed[lane->lane] = row.conflicts > 0;
         retained->any = retained->any || lane->oldest_seq;
+        if (row.position.seq > retained->last_seq) {
+            retained->last_seq = row.position.seq;
+        }
     }
+    retained->foreign += code == ERR_IDENTITY;
     return code == ERR_GAP || code == ERR_IDENTITY ? 0 : code;
 }
 

@@ -10,6 +10,10 @@
 
 struct retained {
     uint64_t applied[STREAM_LANES_MAX]; /* per lane; 0: nothing of it is to be read */
+    bool met[STREAM_LANES_MAX];         /* per lane: the ledger counts duplicates, */
+    bool differed[STREAM_LANES_MAX];    /* conflicts */
+    uint32_t foreign;                   /* lanes that were left out */
+    uint64_t last_seq;                  /* the highest of `applied` */
     bool any;
 };
 
@@ -17,10 +21,11 @@ struct retained {
 int retained_find(struct journal *journal, struct db *db, const struct stream *stream,
                   struct retained *out_retained, struct err *err);
 
-/* Each entry, oldest first, outside of the journal's read transaction. The first code of
- * `visit` that is not 0 ends it and is returned. */
+/* Each entry, oldest first, outside of the journal's read transaction. `visit` may take
+ * it over and leave it empty. The first code that is not 0 ends the walk and is returned.
+ */
 struct retained_visit {
-    int (*visit)(const struct journal_entries *entry, void *context, struct err *err);
+    int (*visit)(struct journal_entries *entry, void *context, struct err *err);
     void *context;
 };
 int retained_walk(const struct retained *retained, struct journal *journal,

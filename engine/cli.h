@@ -38,6 +38,7 @@ enum {
     X(SET, "set", "FIELD=VALUE", "in place of the record's own field; may be repeated")   \
     X(ACCEPT_GAP, "accept-gap", "", "pass over entries that are gone for good")          \
     X(THRESHOLD, "threshold", "N", "percent; below it exit 1; default: as configured")   \
+    X(DEEP, "deep", "", "look up in the database all that the journal retains, too")      \
     X(EXPLAIN, "explain", "", "when and where events are missing")                       \
     X(COUNTS, "counts", "", "mend counts and first and last times instead")              \
     X(OUTPUT, "output", "FILE", "write to this new file instead of standard output")     \

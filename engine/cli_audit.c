@@ -1,6 +1,6 @@
 /* `audit`: the law of conservation, lane by lane. */
 #include "audit/audit.h"
-#include "engine/cli.h"
+#include "engine/cli_audit_deep.h"
 #include "engine/json.h"
 
 #include <inttypes.h>
@@ -93,19 +93,8 @@ static void put_totals(struct json_writer *json, const struct totals *totals)
     json_object_end(json);
 }
 
-static void put_report(struct json_writer *json, const struct audit_report *report)
+static void put_tables(struct json_writer *json, const struct audit_report *report)
 {
-    struct totals totals = sum_up(report);
-    json_object(json);
-    json_put_bool(json, "ok", report->problems == 0);
-    json_put_text(json, "journal", report->journal_id);
-    put_totals(json, &totals);
-    json_key(json, "lanes");
-    json_array(json);
-    for (size_t i = 0; i < report->lane_count; i++) {
-        put_lane(json, &report->lanes[i]);
-    }
-    json_array_end(json);
     json_key(json, "tables");
     json_array(json);
     for (size_t i = 0; i < report->stream_count; i++) {
@@ -117,19 +106,22 @@ static void put_report(struct json_writer *json, const struct audit_report *repo
         json_object_end(json);
     }
     json_array_end(json);
-    json_object_end(json);
 }
 
-static int print_json(const struct audit_report *report)
+static void put_report(struct json_writer *json, const struct audit_report *report,
+                       bool ok)
 {
-    struct json_writer *json = json_new();
-    if (!json) {
-        return cli_fail(EXIT_INTERNAL, "no memory for the answer");
+    struct totals totals = sum_up(report);
+    json_put_bool(json, "ok", ok);
+    json_put_text(json, "journal", report->journal_id);
+    put_totals(json, &totals);
+    json_key(json, "lanes");
+    json_array(json);
+    for (size_t i = 0; i < report->lane_count; i++) {
+        put_lane(json, &report->lanes[i]);
     }
-    put_report(json, report);
-    int exit_code = cli_print(json_result(json));
-    json_free(json);
-    return exit_code;
+    json_array_end(json);
+    put_tables(json, report);
 }
 
 /* ---- Text ------------------------------------------------------------------------ */
@@ -174,16 +166,35 @@ static void print_text(const struct audit_report *report)
     }
 }
 
-/* --------------------------------------------------------------------------------------
- */
+/* ---- The command ----------------------------------------------------------------- */
 
-static int print_report(const struct audit_report *report, bool as_json)
+/* What is found deep down comes first, since it is printed as it is found. */
+static int print_json(const struct audit_report *report, const struct cli_deep *deep)
+{
+    struct json_writer *json = json_new();
+    if (!json) {
+        return cli_fail(EXIT_INTERNAL, "no memory for the answer");
+    }
+    json_object(json);
+    int exit_code = cli_audit_deep(deep, json);
+    if (exit_code <= EXIT_PROBLEM) {
+        put_report(json, report, exit_code == EXIT_FINE && report->problems == 0);
+        json_object_end(json);
+        int printed = cli_print(json_result(json));
+        exit_code = printed ? printed : exit_code;
+    }
+    json_free(json);
+    return exit_code;
+}
+
+static int print_report(const struct audit_report *report, const struct cli_deep *deep)
 {
     int exit_code = EXIT_FINE;
-    if (as_json) {
-        exit_code = print_json(report);
+    if (cli_has(deep->cli, OPTION_JSON)) {
+        exit_code = print_json(report, deep);
     } else {
         print_text(report);
+        exit_code = cli_audit_deep(deep, NULL);
     }
     for (size_t i = 0; i < report->lane_count; i++) {
         if (report->lanes[i].problem[0]) {
@@ -194,38 +205,34 @@ static int print_report(const struct audit_report *report, bool as_json)
     return exit_code ? exit_code : report->problems ? EXIT_PROBLEM : EXIT_FINE;
 }
 
-static int audit(const struct config *config, struct journal *journal, bool as_json)
-{
-    struct db_hosts *hosts = NULL;
-    struct db *db = NULL;
-    struct audit_report report;
-    struct err err = {0};
-    int exit_code = EXIT_FINE;
-    int code = db_hosts_new(&config->database, &hosts, &err);
-    code = code ? code : db_connect(&config->database, hosts, &db, &err);
-    if (code) {
-        exit_code = cli_fail(code == ERR_CONFIG ? EXIT_CONFIGURATION : EXIT_DATABASE,
-                             "the database can't be asked: %s", err.message);
-    } else if (audit_run(journal, db, (const struct stream *const *)config->streams,
-                         config->stream_count, &report, &err)) {
-        exit_code = cli_fail_err(&err);
-    } else {
-        exit_code = print_report(&report, as_json);
-        audit_report_free(&report);
-    }
-    db_close(db);
-    db_hosts_free(hosts);
-    return exit_code;
-}
-
 int cli_audit(const struct cli *cli)
 {
-    struct config *config = NULL;
+    struct database database;
     struct journal *journal = NULL;
-    int exit_code = cli_load_config(cli, &config);
-    exit_code = exit_code ? exit_code : cli_open_reader(config, &journal);
-    exit_code = exit_code ? exit_code : audit(config, journal, cli_has(cli, OPTION_JSON));
+    struct audit_report report;
+    struct err err = {0};
+    if (cli_has(cli, OPTION_STREAM) && !cli_has(cli, OPTION_DEEP)) {
+        return cli_fail(EXIT_USAGE, "--stream goes with --deep: the law is about all");
+    }
+    int exit_code = database_open(cli, &database);
+    if (exit_code) {
+        return exit_code;
+    }
+    const struct config *config = database.config;
+    exit_code = cli_open_reader(config, &journal);
+    if (exit_code) {
+        database_close(&database);
+        return exit_code;
+    }
+    struct cli_deep deep = {cli, &database, journal};
+    if (audit_run(journal, database.db, (const struct stream *const *)config->streams,
+                  config->stream_count, &report, &err)) {
+        exit_code = cli_fail_err(&err);
+    } else {
+        exit_code = print_report(&report, &deep);
+        audit_report_free(&report);
+    }
     journal_close(journal);
-    config_free(config);
+    database_close(&database);
     return exit_code;
 }

@@ -222,8 +222,18 @@ const struct command cli_commands[] = {
                 "and what lies above it is pending. Works beside a running engine. Exit 1\n"
                 "where the sides differ; each difference is named.\n"
                 "\n"
-                "  holdfast audit --json\n",
-        .options = WITH(JSON), .run = cli_audit,
+                "--deep also reads every applied entry that the journal retains and looks\n"
+                "each record up in the tables: events or entities that are missing, events\n"
+                "that hold other values than the record that made them, entities that don't\n"
+                "know of it. This finds a restore of one table, which no ledger shows. Each\n"
+                "is listed as ENTRY/RECORD, both from the journal (`journal show ENTRY`).\n"
+                "Dead letters, duplicates and conflicts are none, nor is what is older than\n"
+                "check.since. It reads in short statements that lock nothing.\n"
+                "\n"
+                "  holdfast audit --json\n"
+                "  holdfast audit --deep --stream mozi\n",
+        .options = WITH(DEEP) | WITH(STREAM) | WITH(QUIET) | WITH(JSON),
+        .run = cli_audit,
     },
     {
         .name = "check", .arguments = "",

@@ -169,6 +169,11 @@ struct slice json_result(struct json_writer *json)
     return slice_of(text, len);
 }
 
+void json_drop(struct json_writer *json)
+{
+    yajl_gen_clear(json->gen);
+}
+
 /* ---- Reading --------------------------------------------------------------------- */
 
 /* A json_value is yajl's tree node under another name: never made here, only handed on.

@@ -32,6 +32,8 @@ void json_put_integer(struct json_writer *json, const char *key, int64_t value);
 void json_put_bool(struct json_writer *json, const char *key, bool value);
 /* What has been written, valid until the next call; empty if memory ran out. */
 struct slice json_result(struct json_writer *json);
+/* Drops that, once it has been printed: a document can be longer than memory. */
+void json_drop(struct json_writer *json);
 
 /* Reading small documents whole (answers of the control socket). */
 struct json_value;

@@ -128,6 +128,17 @@ static int lock_run(struct work *at, const uint32_t *items, size_t count, struct
 static const struct work_statement lock_entities = {lock_head, lock_item, lock_tail,
                                                     lock_run, WORK_LOOKUP_ROWS_MAX};
 
+static const struct work_statement look_entities_up = {
+    lock_head, lock_item, work_list_tail, lock_run, WORK_LOOKUP_ROWS_MAX};
+
+int work_look_up(struct work *at, struct err *err)
+{
+    for (size_t i = 0; i < at->fold->entity_count; i++) {
+        at->items[i] = (uint32_t)i;
+    }
+    return work_run(at, &look_entities_up, at->items, at->fold->entity_count, err);
+}
+
 /* ---- Making entities ------------------------------------------------------------- */
 
 bool work_is_written(const struct work *at, size_t column)

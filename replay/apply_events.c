@@ -7,7 +7,7 @@
 
 /* ---- Looking events up ----------------------------------------------------------- */
 
-static const struct stream_column *event_key_column(const struct work *at, size_t i)
+const struct stream_column *work_event_key(const struct work *at, size_t i)
 {
     return &at->stream->event.columns[at->stream->event_key[i]];
 }
@@ -29,16 +29,36 @@ static const struct stream_column *marker(const struct work *at)
                : NULL;
 }
 
+void work_event_keys(struct work *at)
+{
+    for (size_t i = 0; i < at->stream->event_key_count; i++) {
+        sql_append_separator(&at->sql, i, ", ");
+        sql_append_exact(&at->sql, work_event_key(at, i));
+    }
+}
+
+void work_event_from(struct work *at)
+{
+    const struct stream *stream = at->stream;
+    bool several = stream->event_key_count > 1;
+    buf_append_text(&at->sql, " FROM ");
+    work_name(at, stream->event.name);
+    buf_append_text(&at->sql, " FORCE INDEX (");
+    work_name(at, at->tables->event_index);
+    buf_append_text(&at->sql, several ? ") WHERE (" : ") WHERE ");
+    for (size_t i = 0; i < stream->event_key_count; i++) {
+        sql_append_separator(&at->sql, i, ", ");
+        work_name(at, work_event_key(at, i)->name);
+    }
+    buf_append_text(&at->sql, several ? ") IN (" : " IN (");
+}
+
 static void look_head(struct work *at, uint32_t first)
 {
     (void)first;
     const struct stream *stream = at->stream;
-    bool several = stream->event_key_count > 1;
     buf_append_text(&at->sql, "SELECT ");
-    for (size_t i = 0; i < stream->event_key_count; i++) {
-        sql_append_separator(&at->sql, i, ", ");
-        sql_append_exact(&at->sql, event_key_column(at, i));
-    }
+    work_event_keys(at);
     for (size_t i = 0; i < stream->compare_count; i++) {
         if (is_compared(at, i)) {
             buf_append_text(&at->sql, ", ");
@@ -51,45 +71,35 @@ static void look_head(struct work *at, uint32_t first)
         buf_append_text(&at->sql, ", ");
         work_name(at, marker(at)->name);
     }
-    buf_append_text(&at->sql, " FROM ");
-    work_name(at, stream->event.name);
-    buf_append_text(&at->sql, " FORCE INDEX (");
-    work_name(at, at->tables->event_index);
-    buf_append_text(&at->sql, several ? ") WHERE (" : ") WHERE ");
-    for (size_t i = 0; i < stream->event_key_count; i++) {
-        sql_append_separator(&at->sql, i, ", ");
-        work_name(at, event_key_column(at, i)->name);
-    }
-    buf_append_text(&at->sql, several ? ") IN (" : " IN (");
+    work_event_from(at);
 }
 
-static void look_item(struct work *at, uint32_t item)
+void work_event_item(struct work *at, uint32_t item)
 {
     const struct apply_record *record = &at->records[at->fold->events[item].record];
     bool several = at->stream->event_key_count > 1;
     buf_append_text(&at->sql, several ? "(" : "");
     for (size_t i = 0; i < at->stream->event_key_count; i++) {
         sql_append_separator(&at->sql, i, ",");
-        struct value value = fold_event_value(event_key_column(at, i), record);
-        work_value(at, event_key_column(at, i), &value);
+        struct value value = fold_event_value(work_event_key(at, i), record);
+        work_value(at, work_event_key(at, i), &value);
     }
     buf_append_text(&at->sql, several ? ")" : "");
 }
 
-static void look_tail(struct work *at, uint32_t first)
+void work_list_tail(struct work *at, uint32_t first)
 {
     (void)first;
     buf_append_char(&at->sql, ')');
 }
 
-/* The event that a row's key names, or NULL. */
-static const uint32_t *find_event(const struct work *at, const uint32_t *items,
-                                  size_t count, const struct slice *cells)
+const uint32_t *work_find_event(const struct work *at, const uint32_t *items,
+                                size_t count, const struct slice *cells)
 {
     struct value values[STREAM_FIELDS_MAX] = {0};
     struct apply_record probe = {.values = values};
     for (size_t i = 0; i < at->stream->event_key_count; i++) {
-        const struct stream_column *column = event_key_column(at, i);
+        const struct stream_column *column = work_event_key(at, i);
         struct value value;
         if (!sql_read_value(column, cells[i], at->context->zone_offset_s, &value) ||
             value.type == VALUE_ABSENT) {
@@ -152,7 +162,7 @@ static uint64_t stand_in(const struct work *at, const struct apply_record *recor
 static int take_event(struct work *at, const uint32_t *items, size_t count,
                       const struct slice *cells, size_t cell_count, struct err *err)
 {
-    const uint32_t *item = find_event(at, items, count, cells);
+    const uint32_t *item = work_find_event(at, items, count, cells);
     if (!item) {
         return work_folded_key(at, at->stream->event.name, err);
     }
@@ -182,8 +192,8 @@ static int look_run(struct work *at, const uint32_t *items, size_t count, struct
     return code;
 }
 
-static const struct work_statement look_events_up = {look_head, look_item, look_tail,
-                                                     look_run, WORK_LOOKUP_ROWS_MAX};
+static const struct work_statement look_events_up = {
+    look_head, work_event_item, work_list_tail, look_run, WORK_LOOKUP_ROWS_MAX};
 
 /* ---- Stand-ins ---------------------------------------------------------------------
  *

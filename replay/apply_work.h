@@ -83,6 +83,20 @@ const uint32_t *work_find_entity(const struct work *at, const uint32_t *items,
                                  size_t count, struct slice cell);
 int work_folded_key(const struct work *at, const char *table, struct err *err);
 
+/* Of statements that look events up: the columns of the event key, what lies between
+ * "SELECT ..." and the list, its items, its end; and the event that a row's key (its
+ * first cells) names, among items in order. NULL: none of them. */
+const struct stream_column *work_event_key(const struct work *at, size_t i);
+void work_event_keys(struct work *at);
+void work_event_from(struct work *at);
+void work_event_item(struct work *at, uint32_t item);
+void work_list_tail(struct work *at, uint32_t first);
+const uint32_t *work_find_event(const struct work *at, const uint32_t *items,
+                                size_t count, const struct slice *cells);
+
+/* Every entity that is there has its row's id and last time, which nothing locks. */
+int work_look_up(struct work *at, struct err *err);
+
 /* Every entity that is not trusted has its row, locked. */
 int work_settle(struct work *at, struct err *err);
 

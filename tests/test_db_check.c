@@ -1,7 +1,6 @@
 /* `check` and `repair` by the real executable on a real server, on a database with the
  * shape of the field report; and lanes that write meanwhile. */
-#include "engine/json.h"
-#include "tests/sink_kit.h"
+#include "tests/cli_kit.h"
 
 #include <criterion/criterion.h>
 #include <criterion/hooks.h>
@@ -10,8 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
-
-enum { TIMEOUT_MS = 120000 };
 
 static struct world suite;
 
@@ -28,84 +25,9 @@ ReportHook(POST_ALL)(struct criterion_global_stats *stats)
     world_stop(&suite);
 }
 
-/* A stream on the shared server, and a configuration for the executable. */
-struct bench {
-    struct world w;
-    struct sink_kit kit;
-    char dir[WORLD_PATH_MAX];
-    char config[WORLD_PATH_MAX];
-};
-
-static void bench_begin(struct bench *bench, const char *more)
-{
-    struct stream_spec spec = botnet_spec("mozi");
-    char text[2048];
-    memset(bench, 0, sizeof *bench);
-    world_attach(&bench->w);
-    sink_kit_open(&bench->kit, &bench->w, &spec);
-    world_make_dir(bench->dir);
-    snprintf(bench->config, sizeof bench->config, "%.200s/holdfast.yaml", bench->dir);
-    snprintf(text, sizeof text,
-             "journal: {path: %s/journal, max_size: 64MiB, preallocate: 1MiB}\n"
-             "database: {socket: %s, name: %s, user: root}\n"
-             "time_zone: \"+08:00\"\n%s"
-             "streams: [{name: mozi, preset: botnet}]\n",
-             bench->dir, bench->w.socket, bench->kit.database, more);
-    world_write_file(bench->config, text);
-}
-
-static void bench_end(struct bench *bench)
-{
-    sink_kit_close(&bench->kit);
-    world_remove_dir(bench->dir);
-    world_detach(&bench->w);
-}
-
-/* Runs `holdfast words... --config F --json --quiet`; free with json_value_free. */
-static struct json_value *run(struct bench *bench, const char *words, int exit_code)
-{
-    char copy[256];
-    char *text = NULL;
-    const char *argv[16] = {world_holdfast()};
-    size_t count = 1;
-    snprintf(copy, sizeof copy, "%s", words);
-    for (char *word = strtok(copy, " "); word; word = strtok(NULL, " ")) {
-        argv[count++] = word;
-    }
-    argv[count++] = "--config";
-    argv[count++] = bench->config;
-    argv[count++] = "--json";
-    argv[count++] = "--quiet";
-    int code = world_run(argv, NULL, &text, TIMEOUT_MS);
-    cr_assert_eq(code, exit_code, "holdfast %s: %d, not %d: %s", words, code, exit_code,
-                 text);
-    struct json_value *value = json_parse(slice_text(text));
-    cr_assert_not_null(value, "holdfast %s: no JSON: %s", words, text);
-    free(text);
-    return value;
-}
-
-static const struct json_value *at(const struct json_value *value, const char *path)
-{
-    char copy[128];
-    snprintf(copy, sizeof copy, "%s", path);
-    for (char *key = strtok(copy, "."); key && value; key = strtok(NULL, ".")) {
-        value = key[0] >= '0' && key[0] <= '9' ? json_item(value, strtoul(key, NULL, 10))
-                                               : json_get(value, key);
-    }
-    return value;
-}
-
-static void expect(const struct json_value *value, const char *path, int64_t expected)
-{
-    int64_t found = json_as_integer(at(value, path), INT64_MIN);
-    cr_assert_eq(found, expected, "%s: %lld, not %lld", path, (long long)found,
-                 (long long)expected);
-}
-
 /* 293,037 nodes; 1,000 of 2026-01-08, 1,996 of 2026-01-11 and 872 of 2026-01-16 (local
  * days) have no communication, each day in runs of consecutive ids. */
-static void make_field_report(struct bench *bench)
+static void make_field_report(struct cli_kit *bench)
 {
     world_exec(
         &bench->w,
@@ -126,25 +48,25 @@ static void make_field_report(struct bench *bench)
 
 static void expect_explained(const struct json_value *found)
 {
-    expect(found, "streams.0.explained.days.0.missing", 1000);
-    expect(found, "streams.0.explained.days.1.missing", 1996);
-    expect(found, "streams.0.explained.days.2.missing", 872);
-    cr_assert_str_eq(json_as_text(at(found, "streams.0.explained.days.0.day")),
+    cli_kit_expect(found, "streams.0.explained.days.0.missing", 1000);
+    cli_kit_expect(found, "streams.0.explained.days.1.missing", 1996);
+    cli_kit_expect(found, "streams.0.explained.days.2.missing", 872);
+    cr_assert_str_eq(json_as_text(cli_kit_at(found, "streams.0.explained.days.0.day")),
                      "2026-01-08");
-    cr_assert_str_eq(json_as_text(at(found, "streams.0.explained.days.1.day")),
+    cr_assert_str_eq(json_as_text(cli_kit_at(found, "streams.0.explained.days.1.day")),
                      "2026-01-11");
-    expect(found, "streams.0.explained.runs_total", 4);
-    expect(found, "streams.0.explained.longest_runs.0.first_id", 100001);
-    expect(found, "streams.0.explained.longest_runs.0.last_id", 101000);
-    cr_assert_eq(json_count(at(found, "streams.0.explained.bursts")), 3);
-    expect(found, "streams.0.explained.bursts.1.entities", 1996);
-    expect(found, "streams.0.explained.bursts.1.longest_run", 1000);
-    cr_assert(json_as_bool(at(found, "streams.0.explained.bursts.2.likely_interruption"),
-                           false));
+    cli_kit_expect(found, "streams.0.explained.runs_total", 4);
+    cli_kit_expect(found, "streams.0.explained.longest_runs.0.first_id", 100001);
+    cli_kit_expect(found, "streams.0.explained.longest_runs.0.last_id", 101000);
+    cr_assert_eq(json_count(cli_kit_at(found, "streams.0.explained.bursts")), 3);
+    cli_kit_expect(found, "streams.0.explained.bursts.1.entities", 1996);
+    cli_kit_expect(found, "streams.0.explained.bursts.1.longest_run", 1000);
+    cr_assert(json_as_bool(
+        cli_kit_at(found, "streams.0.explained.bursts.2.likely_interruption"), false));
 }
 
 /* SIGKILL once some stand-ins are there. */
-static void kill_repair(struct bench *bench)
+static void kill_repair(struct cli_kit *bench)
 {
     const char *argv[] = {world_holdfast(), "repair",      "--execute",
                           "--config",       bench->config, NULL};
@@ -162,32 +84,32 @@ static void kill_repair(struct bench *bench)
 
 Test(check, the_field_report, .timeout = 240)
 {
-    struct bench bench;
-    bench_begin(&bench, "");
+    struct cli_kit bench;
+    cli_kit_begin(&bench, "");
     make_field_report(&bench);
-    struct json_value *found = run(&bench, "check --explain", 1);
-    expect(found, "streams.0.entities", 293037);
-    expect(found, "streams.0.without_events", 3868);
-    expect(found, "streams.0.events", 293037 - 3868);
-    expect(found, "streams.0.events_without_entity", 0);
-    expect(found, "streams.0.count_off", 0);
+    struct json_value *found = cli_kit_run(&bench, "check --explain", 1);
+    cli_kit_expect(found, "streams.0.entities", 293037);
+    cli_kit_expect(found, "streams.0.without_events", 3868);
+    cli_kit_expect(found, "streams.0.events", 293037 - 3868);
+    cli_kit_expect(found, "streams.0.events_without_entity", 0);
+    cli_kit_expect(found, "streams.0.count_off", 0);
     expect_explained(found);
     json_value_free(found);
-    json_value_free(run(&bench, "check --threshold 98.68", 0));
+    json_value_free(cli_kit_run(&bench, "check --threshold 98.68", 0));
 
-    found = run(&bench, "repair", 0);
-    expect(found, "streams.0.plan.without_events", 3868);
-    expect(found, "streams.0.plan.data_recovery", 3868);
-    cr_assert_eq(json_count(at(found, "streams.0.plan.sample")), 10);
-    cr_assert_not_null(strstr(json_as_text(at(found, "streams.0.backup_first")),
+    found = cli_kit_run(&bench, "repair", 0);
+    cli_kit_expect(found, "streams.0.plan.without_events", 3868);
+    cli_kit_expect(found, "streams.0.plan.data_recovery", 3868);
+    cr_assert_eq(json_count(cli_kit_at(found, "streams.0.plan.sample")), 10);
+    cr_assert_not_null(strstr(json_as_text(cli_kit_at(found, "streams.0.backup_first")),
                               "botnet_nodes_mozi botnet_communications_mozi"));
     json_value_free(found);
     sink_kit_number(&bench.kit, "SELECT COUNT(*) FROM botnet_communications_mozi",
                     293037 - 3868);
 
     kill_repair(&bench);
-    found = run(&bench, "repair --execute", 0);
-    expect(found, "streams.0.after.without_events", 0);
+    found = cli_kit_run(&bench, "repair --execute", 0);
+    cli_kit_expect(found, "streams.0.after.without_events", 0);
     json_value_free(found);
     sink_kit_number(&bench.kit, "SELECT COUNT(*) FROM botnet_communications_mozi",
                     293037);
@@ -197,16 +119,16 @@ Test(check, the_field_report, .timeout = 240)
                     "'data_recovery' AND e.communication_time = n.first_seen AND "
                     "e.ip = n.ip AND e.country = '中国' AND n.communication_count = 1",
                     3868);
-    json_value_free(run(&bench, "check --threshold 100", 0));
-    bench_end(&bench);
+    json_value_free(cli_kit_run(&bench, "check --threshold 100", 0));
+    cli_kit_end(&bench);
 }
 
 /* ---- What is wrong besides -------------------------------------------------------- */
 
 Test(check, what_disagrees_is_counted_and_mended)
 {
-    struct bench bench;
-    bench_begin(&bench, "check: {since: 0}\n");
+    struct cli_kit bench;
+    cli_kit_begin(&bench, "check: {since: 0}\n");
     for (int i = 0; i < 3; i++) {
         const char *times[] = {"2026-01-08 01:00:00", "2026-01-08 02:00:00",
                                "2026-01-08 03:00:00"};
@@ -222,59 +144,59 @@ Test(check, what_disagrees_is_counted_and_mended)
                "VALUES (77, '10.0.0.77', '2026-01-08 00:00:00'), "
                "(2000000, '10.0.0.78', '2026-01-08 00:00:00');"
                "SET foreign_key_checks = 1");
-    struct json_value *found = run(&bench, "check", 0);
-    expect(found, "streams.0.count_off", 1);
-    expect(found, "streams.0.first_seen_off", 1);
-    expect(found, "streams.0.last_seen_off", 1);
-    expect(found, "streams.0.events_without_entity", 2);
-    expect(found, "streams.0.events", 8);
+    struct json_value *found = cli_kit_run(&bench, "check", 0);
+    cli_kit_expect(found, "streams.0.count_off", 1);
+    cli_kit_expect(found, "streams.0.first_seen_off", 1);
+    cli_kit_expect(found, "streams.0.last_seen_off", 1);
+    cli_kit_expect(found, "streams.0.events_without_entity", 2);
+    cli_kit_expect(found, "streams.0.events", 8);
     json_value_free(found);
 
-    found = run(&bench, "repair --counts", 0);
-    expect(found, "streams.0.plan.entities_to_mend", 1);
+    found = cli_kit_run(&bench, "repair --counts", 0);
+    cli_kit_expect(found, "streams.0.plan.entities_to_mend", 1);
     json_value_free(found);
     sink_kit_number(&bench.kit,
                     "SELECT communication_count FROM botnet_nodes_mozi WHERE "
                     "ip = '10.0.0.2'",
                     1);
-    found = run(&bench, "repair --counts --execute", 0);
-    expect(found, "streams.0.done.entities_mended", 1);
+    found = cli_kit_run(&bench, "repair --counts --execute", 0);
+    cli_kit_expect(found, "streams.0.done.entities_mended", 1);
     json_value_free(found);
     sink_kit_text(&bench.kit,
                   "SELECT CONCAT(communication_count, ' ', first_seen, ' ', last_seen) "
                   "FROM botnet_nodes_mozi WHERE ip = '10.0.0.2'",
                   "3 2026-01-08 01:00:00 2026-01-08 03:00:00");
-    bench_end(&bench);
+    cli_kit_end(&bench);
 }
 
 Test(check, entities_older_than_since_miss_nothing)
 {
-    struct bench bench;
-    bench_begin(&bench, "check: {since: 7d}\n");
+    struct cli_kit bench;
+    cli_kit_begin(&bench, "check: {since: 7d}\n");
     world_exec(&bench.w,
                "INSERT INTO botnet_nodes_mozi (ip, first_seen, last_seen) VALUES "
                "('10.0.0.1', UTC_TIMESTAMP() - INTERVAL 20 DAY, UTC_TIMESTAMP() - "
                "INTERVAL 8 DAY), ('10.0.0.2', UTC_TIMESTAMP() - INTERVAL 20 DAY, "
                "UTC_TIMESTAMP() - INTERVAL 6 DAY), ('10.0.0.3', NULL, NULL)");
-    struct json_value *found = run(&bench, "check", 1);
-    expect(found, "streams.0.aged", 1);
-    expect(found, "streams.0.without_events", 2);
+    struct json_value *found = cli_kit_run(&bench, "check", 1);
+    cli_kit_expect(found, "streams.0.aged", 1);
+    cli_kit_expect(found, "streams.0.without_events", 2);
     json_value_free(found);
-    found = run(&bench, "repair --execute", 1);
-    expect(found, "streams.0.plan.without_a_time", 1);
-    expect(found, "streams.0.done.data_recovery", 1);
-    expect(found, "streams.0.after.without_events", 1);
+    found = cli_kit_run(&bench, "repair --execute", 1);
+    cli_kit_expect(found, "streams.0.plan.without_a_time", 1);
+    cli_kit_expect(found, "streams.0.done.data_recovery", 1);
+    cli_kit_expect(found, "streams.0.after.without_events", 1);
     json_value_free(found);
     /* whose count said that it had none has one now */
-    found = run(&bench, "check", 1);
-    expect(found, "streams.0.count_off", 0);
+    found = cli_kit_run(&bench, "check", 1);
+    cli_kit_expect(found, "streams.0.count_off", 0);
     json_value_free(found);
-    bench_end(&bench);
+    cli_kit_end(&bench);
 }
 
 /* ---- Stand-ins give way ----------------------------------------------------------- */
 
-static void expect_replaced(struct bench *bench, uint64_t entities)
+static void expect_replaced(struct cli_kit *bench, uint64_t entities)
 {
     cr_assert_eq(bench->kit.result.totals[FATE_NEW], entities);
     sink_kit_number(&bench->kit,
@@ -294,8 +216,8 @@ static void expect_replaced(struct bench *bench, uint64_t entities)
 static void replace_stand_ins(size_t cache_bytes)
 {
     enum { ENTITIES = 60 };
-    struct bench bench;
-    bench_begin(&bench, "");
+    struct cli_kit bench;
+    cli_kit_begin(&bench, "");
     bench.kit.config.cache_bytes = cache_bytes;
     bench.kit.sink->ops->free(bench.kit.sink);
     cr_assert_eq(sink_mariadb_new(&bench.kit.config, &bench.kit.sink, &bench.kit.err), 0);
@@ -304,8 +226,8 @@ static void replace_stand_ins(size_t cache_bytes)
                "INSERT INTO botnet_nodes_mozi (ip, first_seen, last_seen, "
                "communication_count) SELECT CONCAT('10.0.0.', seq), '2026-01-08 "
                "01:04:26', '2026-01-08 01:04:26', 1 FROM seq_1_to_60");
-    struct json_value *found = run(&bench, "repair --execute", 0);
-    expect(found, "streams.0.done.data_recovery", ENTITIES);
+    struct json_value *found = cli_kit_run(&bench, "repair --execute", 0);
+    cli_kit_expect(found, "streams.0.done.data_recovery", ENTITIES);
     json_value_free(found);
     char ips[ENTITIES][24];
     for (int i = 0; i < ENTITIES; i++) {
@@ -323,8 +245,8 @@ static void replace_stand_ins(size_t cache_bytes)
     sink_kit_expect(&bench.kit, 0);
     cr_assert_eq(bench.kit.fates[0], FATE_DUPLICATE);
     cr_assert_eq(bench.kit.fates[1], FATE_CONFLICT);
-    json_value_free(run(&bench, "check --threshold 100", 0));
-    bench_end(&bench);
+    json_value_free(cli_kit_run(&bench, "check --threshold 100", 0));
+    cli_kit_end(&bench);
 }
 
 Test(check, a_real_record_replaces_its_stand_in)
@@ -340,9 +262,9 @@ Test(check, a_real_record_replaces_its_stand_in_on_the_fast_path)
 /* A stand-in made behind the back of a cache that trusts the entity. */
 Test(check, a_stand_in_is_met_by_a_lane_that_remembers_its_entity)
 {
-    struct bench bench;
+    struct cli_kit bench;
     char ips[60][24];
-    bench_begin(&bench, "");
+    cli_kit_begin(&bench, "");
     bench.kit.config.cache_bytes = 1 << 20;
     bench.kit.sink->ops->free(bench.kit.sink);
     cr_assert_eq(sink_mariadb_new(&bench.kit.config, &bench.kit.sink, &bench.kit.err), 0);
@@ -356,19 +278,19 @@ Test(check, a_stand_in_is_met_by_a_lane_that_remembers_its_entity)
         sink_kit_expect(&bench.kit, 0);
         if (round == 0) {
             world_exec(&bench.w, "DELETE FROM botnet_communications_mozi");
-            json_value_free(run(&bench, "repair --execute", 0));
+            json_value_free(cli_kit_run(&bench, "repair --execute", 0));
         }
     }
     expect_replaced(&bench, 60);
-    bench_end(&bench);
+    cli_kit_end(&bench);
 }
 
 /* ---- The engine checks by itself --------------------------------------------------- */
 
 Test(check, the_engine_checks_by_itself_and_says_so_in_status)
 {
-    struct bench bench;
-    bench_begin(&bench, "intake: {listen: \"127.0.0.1:0\"}\ncheck: {every: 1s}\n");
+    struct cli_kit bench;
+    cli_kit_begin(&bench, "intake: {listen: \"127.0.0.1:0\"}\ncheck: {every: 1s}\n");
     world_exec(&bench.w,
                "INSERT INTO botnet_nodes_mozi (ip, first_seen) VALUES ('10.0.0.1', "
                "'2026-01-08 01:00:00')");
@@ -376,51 +298,35 @@ Test(check, the_engine_checks_by_itself_and_says_so_in_status)
     char log[WORLD_PATH_MAX];
     snprintf(log, sizeof log, "%.200s/serve.log", bench.dir);
     pid_t pid = world_spawn(argv, NULL, log);
-    world_wait_log(log, "check_below_threshold", pid, TIMEOUT_MS);
+    world_wait_log(log, "check_below_threshold", pid, CLI_KIT_TIMEOUT_MS);
     const char *status[] = {world_holdfast(), "status",     "--json",
                             "--config",       bench.config, NULL};
     char *text = NULL;
-    cr_assert_eq(world_run(status, NULL, &text, TIMEOUT_MS), 0);
+    cr_assert_eq(world_run(status, NULL, &text, CLI_KIT_TIMEOUT_MS), 0);
     struct json_value *found = json_parse(slice_text(text));
-    expect(found, "checks.0.without_events", 1);
-    expect(found, "checks.0.coverage_percent", 0);
-    cr_assert_not_null(json_as_text(at(found, "checks.0.at")));
+    cli_kit_expect(found, "checks.0.without_events", 1);
+    cli_kit_expect(found, "checks.0.coverage_percent", 0);
+    cr_assert_not_null(json_as_text(cli_kit_at(found, "checks.0.at")));
     json_value_free(found);
     free(text);
     kill(pid, SIGTERM);
-    cr_assert_eq(world_wait(pid, TIMEOUT_MS), 0);
-    bench_end(&bench);
+    cr_assert_eq(world_wait(pid, CLI_KIT_TIMEOUT_MS), 0);
+    cli_kit_end(&bench);
 }
 
 /* ---- From the journal ------------------------------------------------------------- */
 
-static void wait_events(struct bench *bench, pid_t engine, int64_t events)
-{
-    while (world_scalar(&bench->w, "SELECT COUNT(*) FROM botnet_communications_mozi") !=
-           events) {
-        cr_assert_eq(kill(engine, 0), 0, "the engine ended");
-        usleep(10000);
-    }
-}
-
 /* Two entities lose two and one of their events, a third has never had any. */
 Test(check, events_come_back_from_the_journal)
 {
-    struct bench bench;
+    struct cli_kit bench;
     static const char input[] = "2026-01-08 01:00:01,10.0.0.1,beacon\n"
                                 "2026-01-08 01:00:02,10.0.0.1,scan\n"
                                 "2026-01-08 01:00:03,10.0.0.2,beacon\n"
                                 "2026-01-08 01:00:04,10.0.0.3,beacon\n";
-    bench_begin(&bench, "intake: {listen: \"127.0.0.1:0\"}\n");
-    const char *serve[] = {world_holdfast(), "serve", "--config", bench.config, NULL};
-    char log[WORLD_PATH_MAX];
-    snprintf(log, sizeof log, "%.200s/serve.log", bench.dir);
-    pid_t pid = world_spawn(serve, NULL, log);
-    world_wait_log(log, "listening", pid, TIMEOUT_MS);
-    const char *ingest[] = {world_holdfast(), "ingest",     "--stream", "mozi",
-                            "--config",       bench.config, "-",        NULL};
-    cr_assert_eq(world_run(ingest, input, NULL, TIMEOUT_MS), 0);
-    wait_events(&bench, pid, 4);
+    cli_kit_begin(&bench, "intake: {listen: \"127.0.0.1:0\"}\n");
+    cli_kit_serve(&bench);
+    cli_kit_ingest(&bench, input);
     world_exec(&bench.w,
                "CREATE TABLE saved AS SELECT ip, communication_time, event_type, "
                "received_at, node_id FROM botnet_communications_mozi;"
@@ -428,15 +334,15 @@ Test(check, events_come_back_from_the_journal)
                "'10.0.0.2');"
                "INSERT INTO botnet_nodes_mozi (ip, first_seen, last_seen) VALUES "
                "('10.0.0.9', '2026-01-08 01:00:09', '2026-01-08 01:00:09')");
-    struct json_value *found = run(&bench, "repair", 0);
-    expect(found, "streams.0.plan.without_events", 3);
-    expect(found, "streams.0.plan.from_journal", 2);
-    expect(found, "streams.0.plan.data_recovery", 1);
+    struct json_value *found = cli_kit_run(&bench, "repair", 0);
+    cli_kit_expect(found, "streams.0.plan.without_events", 3);
+    cli_kit_expect(found, "streams.0.plan.from_journal", 2);
+    cli_kit_expect(found, "streams.0.plan.data_recovery", 1);
     json_value_free(found);
     sink_kit_number(&bench.kit, "SELECT COUNT(*) FROM botnet_communications_mozi", 1);
-    found = run(&bench, "repair --execute", 0);
-    expect(found, "streams.0.done.events_from_journal", 3);
-    expect(found, "streams.0.done.data_recovery", 1);
+    found = cli_kit_run(&bench, "repair --execute", 0);
+    cli_kit_expect(found, "streams.0.done.events_from_journal", 3);
+    cli_kit_expect(found, "streams.0.done.data_recovery", 1);
     json_value_free(found);
     sink_kit_number(&bench.kit,
                     "SELECT COUNT(*) FROM botnet_communications_mozi e JOIN saved s ON "
@@ -450,10 +356,8 @@ Test(check, events_come_back_from_the_journal)
                     "ip = '10.0.0.1'",
                     2);
     const char *audit[] = {world_holdfast(), "audit", "--config", bench.config, NULL};
-    cr_assert_eq(world_run(audit, NULL, NULL, TIMEOUT_MS), 0);
-    kill(pid, SIGTERM);
-    cr_assert_eq(world_wait(pid, TIMEOUT_MS), 0);
-    bench_end(&bench);
+    cr_assert_eq(world_run(audit, NULL, NULL, CLI_KIT_TIMEOUT_MS), 0);
+    cli_kit_end(&bench);
 }
 
 /* ---- Lanes beside --counts --------------------------------------------------------- */
@@ -484,10 +388,10 @@ static void *apply_beside(void *context)
 
 Test(check, counts_are_mended_while_lanes_apply)
 {
-    struct bench bench;
+    struct cli_kit bench;
     pthread_t thread;
     void *failure;
-    bench_begin(&bench, "");
+    cli_kit_begin(&bench, "");
     cr_assert_eq(pthread_create(&thread, NULL, apply_beside, &bench.kit), 0);
     for (int i = 0; i < 6; i++) {
         /* some are off again: an earlier writer's doing */
@@ -495,16 +399,16 @@ Test(check, counts_are_mended_while_lanes_apply)
                                          "communication_count = communication_count + 7, "
                                          "first_seen = NULL WHERE id % 3 = 0"),
                      0);
-        struct json_value *found = run(&bench, "repair --counts --execute", 0);
+        struct json_value *found = cli_kit_run(&bench, "repair --counts --execute", 0);
         json_value_free(found);
     }
     pthread_join(thread, &failure);
     cr_assert_null(failure, "%s", (const char *)failure);
-    struct json_value *found = run(&bench, "check", 0);
-    expect(found, "streams.0.events", (int64_t)BESIDE_ROUNDS * BESIDE_ENTITIES);
-    expect(found, "streams.0.count_off", 0);
-    expect(found, "streams.0.first_seen_off", 0);
-    expect(found, "streams.0.last_seen_off", 0);
+    struct json_value *found = cli_kit_run(&bench, "check", 0);
+    cli_kit_expect(found, "streams.0.events", (int64_t)BESIDE_ROUNDS * BESIDE_ENTITIES);
+    cli_kit_expect(found, "streams.0.count_off", 0);
+    cli_kit_expect(found, "streams.0.first_seen_off", 0);
+    cli_kit_expect(found, "streams.0.last_seen_off", 0);
     json_value_free(found);
-    bench_end(&bench);
+    cli_kit_end(&bench);
 }
