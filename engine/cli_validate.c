@@ -88,18 +88,14 @@ static int check_backlog(const struct config *config)
 struct examination {
     const struct config *config;
     struct db_hosts *hosts;
-    struct db *db;
     struct sink *sink;
     struct buf notes;
 };
 
-static int connect_both(struct examination *examination, struct err *err)
+static int reach(struct examination *examination, struct err *err)
 {
     const struct config *config = examination->config;
     int code = db_hosts_new(&config->database, &examination->hosts, err);
-    code = code
-               ? code
-               : db_connect(&config->database, examination->hosts, &examination->db, err);
     if (code) {
         return code;
     }
@@ -108,53 +104,12 @@ static int connect_both(struct examination *examination, struct err *err)
         .hosts = examination->hosts,
         .durability = config->durability,
         .zone_offset_s = config->zone_offset_s,
+        .create_tables = config->create_tables,
+        .look_only = true,
         .cache_bytes = config->fast ? config->cache_bytes / config->connections : 0,
     };
     code = sink_mariadb_new(&sink, &examination->sink, err);
     return code ? code : examination->sink->ops->connect(examination->sink, err);
-}
-
-static int table_exists(struct examination *examination, const char *table,
-                        bool *out_exists, struct err *err)
-{
-    struct buf sql = {0};
-    struct db_rows rows = {0};
-    buf_append_text(&sql, "SELECT 1 FROM information_schema.tables WHERE table_schema = "
-                          "DATABASE() AND table_name = ");
-    db_append_quoted(&sql, slice_text(table));
-    int code = sql.failed ? err_set(err, ERR_NOMEM, 0, "no memory for a statement")
-                          : db_query(examination->db, buf_slice(&sql), &rows, err);
-    if (!code) {
-        *out_exists = rows.row_count > 0;
-        db_rows_free(&rows);
-    }
-    buf_free(&sql);
-    return code;
-}
-
-/* Tables that serve would make are no difference. */
-static int examine_stream(struct examination *examination, const struct stream *stream,
-                          struct err *err)
-{
-    const char *names[] = {stream->entity.name, stream->event.name};
-    bool exists[2] = {false, false};
-    for (size_t i = 0; i < 2; i++) {
-        int code = table_exists(examination, names[i], &exists[i], err);
-        if (code) {
-            return code;
-        }
-        if (!exists[i] && examination->config->create_tables) {
-            buf_printf(&examination->notes, "%stable %s is not there; serve makes it",
-                       examination->notes.len ? "; " : "", names[i]);
-        }
-    }
-    bool all = exists[0] && exists[1];
-    if (!all && examination->config->create_tables) {
-        return ERR_OK;
-    }
-    struct sink *sink = examination->sink;
-    int code = sink->ops->prepare(sink, stream, &examination->notes, err);
-    return code ? err_wrap(err, "stream %s", stream->name) : ERR_OK;
 }
 
 static int examine_database(const struct config *config, struct buf *out_notes)
@@ -162,19 +117,20 @@ static int examine_database(const struct config *config, struct buf *out_notes)
     struct examination examination = {.config = config};
     struct err err = {0};
     int exit_code = 0;
-    if (connect_both(&examination, &err)) {
+    if (reach(&examination, &err)) {
         exit_code = cli_fail(err.code == ERR_CONFIG ? EXIT_CONFIGURATION : EXIT_DATABASE,
                              "%s", err.message);
     }
     for (size_t i = 0; i < config->stream_count && !exit_code; i++) {
-        if (examine_stream(&examination, config->streams[i], &err)) {
+        struct sink *sink = examination.sink;
+        if (sink->ops->prepare(sink, config->streams[i], &examination.notes, &err)) {
+            err_wrap(&err, "stream %s", config->streams[i]->name);
             exit_code = cli_fail_err(&err);
         }
     }
     if (examination.sink) {
         examination.sink->ops->free(examination.sink);
     }
-    db_close(examination.db);
     db_hosts_free(examination.hosts);
     *out_notes = examination.notes;
     return exit_code;

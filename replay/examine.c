@@ -11,7 +11,8 @@ struct examined {
     const struct stream *stream;
     const struct stream_table *table;
     bool entity;
-    bool create;
+    unsigned flags;
+    bool absent;
     bool *missing; /* the stream_table's columns */
     bool *not_null;
     char *index;
@@ -104,16 +105,36 @@ static void append_ledger(struct buf *out, const struct stream *stream)
     ledger_append_ddl(out);
 }
 
+/* Once, though each stream needs the ledger. */
+static void note_absent(struct buf *notes, const char *table)
+{
+    struct buf note = {0};
+    buf_printf(&note, "table %s is not there; serve makes it\n", table);
+    const char *said = buf_text(notes);
+    const char *text = buf_text(&note);
+    if (text && !(said && strstr(said, text))) {
+        buf_append_text(notes, text);
+    }
+    buf_free(&note);
+}
+
 /* `append` is the table's DDL; used only where it is missing, since CREATE TABLE IF NOT
- * EXISTS asks for the right to create even where it has nothing to do. */
-static int have_table(struct db *db, const char *table, bool create,
+ * EXISTS asks for the right to create even where it has nothing to do. Sets at->absent.
+ */
+static int have_table(struct examined *at, const char *table,
                       void (*append)(struct buf *out, const struct stream *stream),
-                      const struct stream *stream, struct err *err)
+                      struct err *err)
 {
     struct err why = {0};
-    int code = check_engine(db, table, &why);
-    if (code == ERR_NOT_FOUND && create) {
-        return create_table(db, table, append, stream, err);
+    int code = check_engine(at->db, table, &why);
+    bool create = code == ERR_NOT_FOUND && (at->flags & EXAMINE_CREATE);
+    at->absent = create && (at->flags & EXAMINE_LOOK);
+    if (at->absent) {
+        note_absent(at->notes, table);
+        return 0;
+    }
+    if (create) {
+        return create_table(at->db, table, append, at->stream, err);
     }
     if (code == ERR_NOT_FOUND) {
         return err_set(err, ERR_SCHEMA, 0,
@@ -407,10 +428,13 @@ static int check_foreign_key(struct examined *at, struct err *err)
 
 static int examine_table(struct examined *at, struct err *err)
 {
-    int code = have_table(at->db, at->table->name, at->create,
-                          at->entity ? ddl_append_entity_table : ddl_append_event_table,
-                          at->stream, err);
-    code = code ? code : check_columns(at, err);
+    int code =
+        have_table(at, at->table->name,
+                   at->entity ? ddl_append_entity_table : ddl_append_event_table, err);
+    if (code || at->absent) {
+        return code;
+    }
+    code = check_columns(at, err);
     code = code ? code : check_indexes(at, err);
     code = code ? code : check_triggers(at, err);
     if (code == 0 && !at->entity) {
@@ -419,7 +443,7 @@ static int examine_table(struct examined *at, struct err *err)
     return code;
 }
 
-int examine_tables(struct db *db, const struct stream *stream, bool create,
+int examine_tables(struct db *db, const struct stream *stream, unsigned flags,
                    struct sink_tables *out_tables, struct buf *notes, struct err *err)
 {
     struct sink_tables tables = {.stream = stream};
@@ -427,21 +451,26 @@ int examine_tables(struct db *db, const struct stream *stream, bool create,
                           .stream = stream,
                           .table = &stream->entity,
                           .entity = true,
-                          .create = create,
+                          .flags = flags,
                           .missing = tables.entity_missing,
                           .not_null = tables.entity_not_null,
                           .index = tables.entity_index,
                           .notes = notes};
-    int code = have_table(db, LEDGER_TABLE, create, append_ledger, stream, err);
-    code = code ? code : ledger_upgrade(db, err);
+    int code = have_table(&at, LEDGER_TABLE, append_ledger, err);
+    if (code == 0 && !(flags & EXAMINE_LOOK)) {
+        code = ledger_upgrade(db, err);
+    }
+    tables.absent = at.absent;
     code = code ? code : examine_table(&at, err);
     if (code == 0) {
+        tables.absent |= at.absent;
         at.table = &stream->event;
         at.entity = false;
         at.missing = tables.event_missing;
         at.not_null = NULL;
         at.index = tables.event_index;
         code = examine_table(&at, err);
+        tables.absent |= at.absent;
     }
     if (code == 0 && at.differences.len) {
         const char *text = buf_text(&at.differences);

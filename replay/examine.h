@@ -18,11 +18,17 @@ struct sink_tables {
     bool entity_not_null[STREAM_COLUMNS_MAX]; /* as the table has it */
     char entity_index[EXAMINE_INDEX_MAX + 1]; /* the unique key over the entity key */
     char event_index[EXAMINE_INDEX_MAX + 1];
+    bool absent; /* with EXAMINE_LOOK: not all that EXAMINE_CREATE makes is there yet */
 };
 
-/* Makes missing tables where `create` is set, the ledger among them, and holds what is
- * there against the stream. ERR_SCHEMA: all differences, named. */
-int examine_tables(struct db *db, const struct stream *stream, bool create,
+enum {
+    EXAMINE_CREATE = 1, /* what is missing is made, the ledger too; else it is an error */
+    EXAMINE_LOOK = 2,   /* nothing is changed: notes say what would be made */
+};
+
+/* Holds what is there against the stream; a ledger of an older version gets the columns
+ * that it lacks. `flags`: of the above. ERR_SCHEMA: all differences, named. */
+int examine_tables(struct db *db, const struct stream *stream, unsigned flags,
                    struct sink_tables *out_tables, struct buf *notes, struct err *err);
 
 /* ERR_DURABILITY: the server doesn't keep what it commits, and `durability` is REQUIRE;

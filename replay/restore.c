@@ -23,7 +23,7 @@ int restore_new(struct db *db, struct journal *journal, const struct stream *str
     }
     *restore = (struct restore){
         .db = db, .journal = journal, .stream = stream, .zone_offset_s = zone_offset_s};
-    int code = examine_tables(db, stream, false, &restore->tables, &notes, err);
+    int code = examine_tables(db, stream, 0, &restore->tables, &notes, err);
     buf_free(&notes);
     if (code) {
         free(restore);

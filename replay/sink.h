@@ -100,6 +100,8 @@ struct sink_mariadb_config {
     enum durability durability;
     int32_t zone_offset_s; /* for DATETIME columns */
     bool create_tables;
+    bool look_only; /* prepare changes nothing and notes what it would make; no more than
+                     * that can be done then */
     size_t cache_bytes; /* what the fast path may remember; 0: the checked path only */
     size_t fast_records_min; /* transactions of fewer go the checked path; 0: 32 */
 };

@@ -171,7 +171,7 @@ static int prepare_again(struct sink_mariadb *at, struct prepared *item, struct 
     struct buf notes = {0};
     struct err why = {0};
     struct sink_tables tables = {0};
-    int code = examine_tables(at->db, item->tables.stream, false, &tables, &notes, &why);
+    int code = examine_tables(at->db, item->tables.stream, 0, &tables, &notes, &why);
     if (code == 0) {
         item->tables = tables;
         code = prepare_fast(at, item, &notes, &why);
@@ -196,10 +196,10 @@ static int sink_prepare(struct sink *sink, const struct stream *stream, struct b
         at->examined = code == 0;
     }
     struct sink_tables tables = {0};
-    code = code ? code
-                : examine_tables(at->db, stream, at->config.create_tables, &tables, notes,
-                                 err);
-    if (code) {
+    unsigned flags = (at->config.create_tables ? EXAMINE_CREATE : 0U) |
+                     (at->config.look_only ? EXAMINE_LOOK : 0U);
+    code = code ? code : examine_tables(at->db, stream, flags, &tables, notes, err);
+    if (code || tables.absent) {
         return code;
     }
     struct prepared *item = find_prepared(at, stream->name);
