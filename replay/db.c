@@ -74,10 +74,19 @@ static bool ends_connection(unsigned number)
            number == 1184 || number == 1927 || number == 4031;
 }
 
+/* A host that is there and takes no writes: demoted, or cut off from its cluster. */
+static bool takes_no_writes(unsigned number)
+{
+    return number == 1290 || number == 1836 || number == 1047;
+}
+
 /* The failure of the last call, with its class. */
 static int describe(struct db *db, struct err *err)
 {
     unsigned number = mysql_errno(db->handle);
+    if (takes_no_writes(number)) {
+        db_hosts_move_on(db->hosts, db->generation); /* db_check_host says so */
+    }
     int code = number ? (int)classify_server_error(number) : ERR_INTERNAL;
     return err_set(err, code, (int)number, "%s: %s (%u)", db->statement,
                    mysql_error(db->handle), number);

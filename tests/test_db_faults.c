@@ -626,6 +626,42 @@ Test(db, hosts_move_on_together)
     world_detach(&w);
 }
 
+/* The primary was demoted: it answers, and takes nothing. */
+Test(db, a_read_only_host_is_left)
+{
+    world_attach(&w);
+    char demoted[32];
+    char next[32];
+    snprintf(demoted, sizeof demoted, "127.0.0.1:%u", w.port);
+    snprintf(next, sizeof next, "localhost:%u", w.port);
+    const char *const list[] = {demoted, next};
+    struct db_config config = db_config_of(&w);
+    config.socket = NULL;
+    config.hosts = list;
+    config.host_count = 2;
+    config.user = "writer";
+    struct db_hosts *hosts;
+    struct db *db;
+    struct err err = {0};
+    world_exec(&w,
+               "CREATE TABLE demoted (a INT); CREATE USER writer; GRANT INSERT, SELECT "
+               "ON holdfast.* TO writer; SET GLOBAL read_only = 1");
+    cr_assert_eq(db_hosts_new(&config, &hosts, &err), 0);
+    cr_assert_eq(db_connect(&config, hosts, &db, &err), 0, "%s", err.message);
+    cr_assert_str_eq(db_server(db)->host, demoted);
+    cr_expect_eq(db_exec(db, SLICE_LITERAL("INSERT INTO demoted VALUES (1)"), NULL, &err),
+                 ERR_TRANSIENT);
+    cr_expect_eq(err.sys, 1290, "%s", err.message);
+    cr_expect_eq(db_check_host(db, &err), ERR_TRANSIENT);
+    db_close(db);
+    cr_assert_eq(db_connect(&config, hosts, &db, &err), 0, "%s", err.message);
+    cr_expect_str_eq(db_server(db)->host, next);
+    db_close(db);
+    db_hosts_free(hosts);
+    world_exec(&w, "SET GLOBAL read_only = 0; DROP USER writer; DROP TABLE demoted");
+    world_detach(&w);
+}
+
 Test(db, hosts_are_read_strictly)
 {
     static const char *const bad[] = {"",         "host:",  "host:0", "host:65536",
