@@ -2,8 +2,8 @@
 # test.sh [--quick]: everything that must hold, on Debian 12 from nothing but a clone.
 #
 # Installs what is missing, lints, runs the journal's and the replayer's tests under
-# ThreadSanitizer, then all tests under AddressSanitizer and UndefinedBehaviorSanitizer.
-# --quick leaves out lint and ThreadSanitizer. The last lines are ctest's own; the exit
+# ThreadSanitizer, the fault suite's --quick, then all tests under AddressSanitizer and
+# UndefinedBehaviorSanitizer. --quick leaves out all but the last. The last lines are ctest's own; the exit
 # code is 0 only if every step passed.
 set -eu
 cd "$(dirname "$0")"
@@ -20,7 +20,7 @@ esac
 
 . packaging/dependencies.sh
 # shellcheck disable=SC2086 # lists of names, split on purpose
-dependencies_install $dependencies_build $dependencies_test
+dependencies_install $dependencies_build $dependencies_test $dependencies_faults
 # Their programs lie in var/tools/usr/bin, where the tests look for them.
 # shellcheck disable=SC2086
 dependencies_unpack var/tools $dependencies_unpacked
@@ -55,6 +55,11 @@ threads() {
         -j "$jobs" --no-tests=ignore
 }
 
+faults() {
+    echo "== test: faults"
+    tests/faults/run.sh --quick
+}
+
 step() { # step <function>: the later ones run even if this one fails
     "$1" || failed="$failed $1"
 }
@@ -62,6 +67,7 @@ step() { # step <function>: the later ones run even if this one fails
 if [ "$quick" = no ]; then
     step lint
     step threads
+    step faults
 fi
 
 build asan
