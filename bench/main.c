@@ -1,6 +1,8 @@
 /* holdfast-bench: runs the parts of the harness and writes what they measured. */
 #include "bench/bench.h"
 
+#include "base/clock.h"
+
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
@@ -125,9 +127,14 @@ static int run_parts(struct arguments *arguments, struct err *err)
             continue;
         }
         fprintf(stderr, "== %s\n", parts[i].name);
+        int64_t begun_us = clock_steady_us(&clock_system);
         if (parts[i].run(&arguments->bench, err) != ERR_OK) {
             return err_wrap(err, "%s", parts[i].name);
         }
+        char fact[48];
+        (void)snprintf(fact, sizeof fact, "took, %s", parts[i].name);
+        report_fact(arguments->bench.report, fact, "%.0f s",
+                    (double)(clock_steady_us(&clock_system) - begun_us) / 1e6);
     }
     return ERR_OK;
 }
