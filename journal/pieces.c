@@ -38,6 +38,7 @@ static _Noreturn void be_child(void (*read)(FILE *out, const void *context),
     /* A fault ends the child visibly, whatever handlers the program has. */
     (void)signal(SIGSEGV, SIG_DFL);
     (void)signal(SIGBUS, SIG_DFL);
+    (void)signal(SIGFPE, SIG_DFL);
     (void)signal(SIGABRT, SIG_DFL);
     (void)signal(SIGPIPE, SIG_IGN);
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);

@@ -226,6 +226,42 @@ static int check_not_emptied(const struct store *store, struct err *err)
     return rc;
 }
 
+/* LMDB divides by the page size that a meta page names (behind the page's header, magic,
+ * version, address and map size) and believes it. Where the magic is wrong, it says so
+ * itself. */
+static int check_page_size(const struct store *store, struct err *err)
+{
+    enum {
+        MAGIC_AT = 8 + sizeof(void *),
+        SIZE_AT = MAGIC_AT + 8 + 2 * sizeof(void *),
+        LEAST = 512,
+        MOST = 1 << 16
+    };
+    static const uint32_t right_magic = 0xBEEFC0DE;
+    uint8_t meta[SIZE_AT + sizeof(uint32_t)];
+    uint32_t magic = 0;
+    uint32_t size = 0;
+    int fd = open_within(store->path, "data.mdb", O_RDONLY);
+    ssize_t len = fd < 0 ? -1 : pread(fd, meta, sizeof meta, 0);
+    int failed = errno;
+    if (fd >= 0 && close(fd)) {
+        failed = errno;
+        len = -1;
+    }
+    if (len != (ssize_t)sizeof meta) {
+        return err_set_errno(err, ERR_IO, failed, "cannot read %s/data.mdb", store->path);
+    }
+    memcpy(&magic, meta + MAGIC_AT, sizeof magic);
+    memcpy(&size, meta + SIZE_AT, sizeof size);
+    if (magic == right_magic && (size < LEAST || size > MOST || (size & (size - 1)))) {
+        return err_set(
+            err, ERR_CORRUPT, 0,
+            "%s/data.mdb is damaged: its first page names a page size of %u; %s",
+            store->path, size, advice);
+    }
+    return ERR_OK;
+}
+
 /* Before any page beyond the two meta pages is touched: LMDB would fault on them. */
 static int check_not_truncated(const struct store *store, struct err *err)
 {
@@ -426,6 +462,9 @@ static int open_parts(struct store *store, uint64_t map_bytes, bool writer,
     }
     if (!rc) {
         rc = check_not_emptied(store, err);
+    }
+    if (!rc) {
+        rc = check_page_size(store, err);
     }
     if (!rc) {
         rc = open_env(store, map_bytes, writer ? 0 : MDB_RDONLY, err);

@@ -248,6 +248,7 @@ static _Noreturn void run_child(const char *path, int fd)
     /* A fault ends the child visibly, whatever handlers the program has. */
     (void)signal(SIGSEGV, SIG_DFL);
     (void)signal(SIGBUS, SIG_DFL);
+    (void)signal(SIGFPE, SIG_DFL);
     (void)signal(SIGABRT, SIG_DFL);
     (void)signal(SIGPIPE, SIG_IGN);
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);

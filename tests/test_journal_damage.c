@@ -275,6 +275,24 @@ Test(journal_damage, a_truncated_file_is_refused)
     kit_end(&kit);
 }
 
+Test(journal_damage, a_page_size_that_is_none_is_refused)
+{
+    struct kit kit;
+    make(&kit);
+    static const uint8_t sizes[][4] = {{0, 0, 0, 0}, {1, 16, 0, 0}, {0, 0, 2, 0}};
+    int fd = open_data(&kit, O_RDWR);
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        struct err err;
+        struct journal_verify_result result;
+        cr_assert_eq(pwrite(fd, sizes[i], 4, 16 + 3 * sizeof(void *)), 4);
+        cr_expect_eq(kit_open_fails(&kit, &err), ERR_CORRUPT);
+        cr_expect(strstr(err.message, "page size"), "%s", err.message);
+        cr_expect_eq(verify(&kit, &result, &err), ERR_CORRUPT);
+    }
+    cr_assert_eq(close(fd), 0);
+    kit_end(&kit);
+}
+
 Test(journal_damage, an_emptied_file_is_no_fresh_journal)
 {
     struct kit kit;
