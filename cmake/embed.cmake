@@ -1,12 +1,12 @@
-# cmake -DOUTPUT=<file.c> "-DINPUTS=<a.yaml>|<b.yaml>" -P embed.cmake
+# cmake -DOUTPUT=<file.c> -DPREFIX=<p> "-DINPUTS=<a.yaml>|<b.html>" -P embed.cmake
 #
-# Writes each input as a C array: preset_<name>_yaml, closed by a NUL that
-# preset_<name>_yaml_len does not count.
-set(text "/* Generated from engine/presets; edit those. */\n#include <stddef.h>\n")
+# Writes each input as a C array: <p>_a_yaml, closed by a NUL that <p>_a_yaml_len does not
+# count.
+set(text "/* Generated, as cmake/embed.cmake says; edit its inputs. */\n#include <stddef.h>\n")
 string(REPLACE "|" ";" inputs "${INPUTS}")
 foreach(input IN LISTS inputs)
-    get_filename_component(name ${input} NAME_WE)
-    string(MAKE_C_IDENTIFIER "preset_${name}_yaml" symbol)
+    get_filename_component(name ${input} NAME)
+    string(MAKE_C_IDENTIFIER "${PREFIX}_${name}" symbol)
     file(READ ${input} hex HEX)
     string(LENGTH "${hex}" digits)
     math(EXPR len "${digits} / 2")

@@ -153,22 +153,6 @@ static void add_configured(struct alert_samples *samples,
 
 /* ---- The journal ----------------------------------------------------------------- */
 
-/* Of what the journal holds, how much can't give way: by time, as if entries had come
- * evenly. */
-static double pending_share(const struct report *report, int64_t wall_us)
-{
-    double oldest_s = 0;
-    double reach_s = (double)(wall_us - report->stat.oldest_at_us) / 1e6;
-    for (size_t i = 0; i < report->lane_count; i++) {
-        double age_s = report_pending_age_s(&report->lanes[i], wall_us);
-        oldest_s = age_s > oldest_s ? age_s : oldest_s;
-    }
-    if (!report->stat.oldest_at_us || reach_s <= 0) {
-        return 0;
-    }
-    return oldest_s < reach_s ? oldest_s / reach_s : 1;
-}
-
 /* Entries left before their time: the journal has as little room as it keeps. An engine
  * that is young, or had nothing to do for long, retains little too. */
 static bool gave_way(const struct journal_stat *stat)
@@ -183,9 +167,8 @@ static void add_journal(struct alert_samples *samples, const struct report *repo
 {
     const struct journal_stat *stat = &report->stat;
     struct alert_sample sample = {.subject = "journal"};
-    double held = ((double)stat->used_bytes * pending_share(report, wall_us) +
-                   (double)stat->dead_letter_bytes) /
-                  ((double)stat->size_max + 1);
+    double held =
+        (double)report_held_bytes(report, wall_us) / ((double)stat->size_max + 1);
     char text[UNITS_TEXT];
     sample.rule = ALERT_JOURNAL_FULL;
     sample.value = stat->refusing ? 1 : held;

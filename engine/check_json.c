@@ -102,6 +102,51 @@ static void put_known(struct json_writer *json, const char *key, bool known,
     }
 }
 
+/* The last ones that are likely; the newest first. */
+static void put_interruptions(struct json_writer *json, const struct check_explained *why)
+{
+    unsigned shown = 0;
+    json_key(json, "interruptions");
+    json_array(json);
+    for (size_t i = why->burst_count; i-- > 0 && shown < CHECK_SHOWN_BURSTS;) {
+        if (why->bursts[i].likely) {
+            put_burst(json, &why->bursts[i]);
+            shown++;
+        }
+    }
+    json_array_end(json);
+}
+
+void check_put_orphans(struct json_writer *json, const struct check_report *report)
+{
+    const struct check_explained *why = &report->why;
+    size_t from =
+        why->day_count > CHECK_SHOWN_DAYS ? why->day_count - CHECK_SHOWN_DAYS : 0;
+    uint64_t earlier = 0;
+    char text[VALUE_TIME_TEXT];
+    for (size_t i = 0; i < from; i++) {
+        earlier += why->days[i].count;
+    }
+    json_object(json);
+    json_put_text(json, "stream", report->stream->name);
+    put_time(json, "at", report->at_us);
+    json_put_unsigned(json, "without_events", report->missing);
+    json_key(json, "days");
+    json_array(json);
+    for (size_t i = from; i < why->day_count; i++) {
+        json_object(json);
+        json_put_text(json, "day", check_day_text(why->days[i].day, text));
+        json_put_unsigned(json, "missing", why->days[i].count);
+        json_object_end(json);
+    }
+    json_array_end(json);
+    json_put_unsigned(json, "earlier", earlier);
+    json_put_unsigned(json, "without_a_time", why->untimed);
+    json_put_unsigned(json, "beyond_what_is_kept", why->unplaced);
+    put_interruptions(json, why);
+    json_object_end(json);
+}
+
 void check_put_report(struct json_writer *json, const struct check_report *report,
                       uint32_t threshold)
 {

@@ -10,6 +10,13 @@ struct json_writer;
 void check_put_report(struct json_writer *json, const struct check_report *report,
                       uint32_t threshold);
 
+enum { CHECK_SHOWN_DAYS = 31, CHECK_SHOWN_BURSTS = 5 };
+
+/* One object: the entities without events by day, the last CHECK_SHOWN_DAYS that had any
+ * and all earlier ones together, and the last likely interruptions. What the report
+ * found, explained. */
+void check_put_orphans(struct json_writer *json, const struct check_report *report);
+
 /* Percent, cut to two decimals. */
 double check_share(uint64_t part, uint64_t whole);
 

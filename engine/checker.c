@@ -63,6 +63,7 @@ static void tell(const struct checker *checker, const struct check_report *repor
               fields, sizeof fields / sizeof fields[0]);
 }
 
+/* Takes the report over, unless there is a failure. */
 static void keep(struct checker *checker, size_t index, const struct check_report *report,
                  const struct err *failure)
 {
@@ -70,8 +71,9 @@ static void keep(struct checker *checker, size_t index, const struct check_repor
     pthread_mutex_lock(&checker->lock);
     checked->failure = *failure;
     if (failure->code == ERR_OK) {
+        check_report_free(&checked->report);
         checked->done = true;
-        checked->report = *report; /* nothing is explained: it owns nothing */
+        checked->report = *report;
     }
     pthread_mutex_unlock(&checker->lock);
     if (failure->code == ERR_OK) {
@@ -101,6 +103,7 @@ static void check_streams(struct checker *checker, struct db *db, const struct e
         struct check_rules rules = {
             .now_us = clock_wall_us(&clock_system),
             .since_us = config->check.since_us,
+            .explain = true,
             .zone_offset_s = config->zone_offset_s,
             .progress = goes_on,
             .progress_context = checker,
@@ -199,6 +202,9 @@ void checker_stop(struct checker *checker)
     }
     pthread_cond_destroy(&checker->changed);
     pthread_mutex_destroy(&checker->lock);
+    for (size_t i = 0; i < checker->config->stream_count; i++) {
+        check_report_free(&checker->streams[i].report);
+    }
     free(checker->streams);
     free(checker);
 }
@@ -211,6 +217,7 @@ void checker_put(struct checker *checker, struct json_writer *json)
         pthread_mutex_lock(&checker->lock);
         struct checked checked = checker->streams[i];
         pthread_mutex_unlock(&checker->lock);
+        checked.report.explained = false; /* what it owns may go at any time */
         if (checked.done) {
             check_put_report(json, &checked.report, checker->config->check.threshold);
         }
@@ -220,6 +227,21 @@ void checker_put(struct checker *checker, struct json_writer *json)
             json_put_text(json, "failed", checked.failure.message);
             json_object_end(json);
         }
+    }
+    json_array_end(json);
+}
+
+void checker_put_orphans(struct checker *checker, struct json_writer *json)
+{
+    json_key(json, "orphans");
+    json_array(json);
+    for (size_t i = 0; checker && i < checker->config->stream_count; i++) {
+        pthread_mutex_lock(&checker->lock);
+        const struct checked *checked = &checker->streams[i];
+        if (checked->done && checked->report.explained) {
+            check_put_orphans(json, &checked->report);
+        }
+        pthread_mutex_unlock(&checker->lock);
     }
     json_array_end(json);
 }

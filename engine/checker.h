@@ -21,6 +21,10 @@ void checker_stop(struct checker *checker);
  * the last one could not be made, if so. Any thread; NULL: nothing is checked. */
 void checker_put(struct checker *checker, struct json_writer *json);
 
+/* "orphans": of each stream that was checked, when entities without events came, by day,
+ * as check_put_orphans does it. Any thread; NULL: nothing is checked. */
+void checker_put_orphans(struct checker *checker, struct json_writer *json);
+
 /* Share of the entities of a stream (by its place in the configuration) that have their
  * events, by the last check; an empty table: 1. False: not checked yet. Any thread;
  * `checker` may be NULL. */

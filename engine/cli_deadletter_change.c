@@ -100,8 +100,9 @@ static void put_plan(struct json_writer *json, const struct letters_plan *plan)
     json_put_unsigned(json, "conflicts", plan->conflicts);
     json_key(json, "reasons");
     json_object(json);
-    for (size_t i = 0; i < plan->reason_count; i++) {
-        json_put_unsigned(json, plan->reasons[i].reason, plan->reasons[i].count);
+    for (size_t i = 0; i < plan->reasons.count; i++) {
+        json_put_unsigned(json, plan->reasons.items[i].reason,
+                          plan->reasons.items[i].count);
     }
     json_object_end(json);
     json_key(json, "samples");

@@ -4,6 +4,7 @@
 #include "engine/engine.h"
 #include "engine/alerts.h"
 #include "engine/checker.h"
+#include "engine/letters_watch.h"
 #include "engine/waiters.h"
 
 #include <pthread.h>
@@ -22,6 +23,7 @@ struct engine {
     struct waiters *waiters;
     struct checker *checker; /* NULL: check.every is 0 */
     struct alerts *alerts;
+    struct letters_watch *letters_watch;
     pthread_t keeper;
     bool keeper_started;
     int64_t started_us;
@@ -275,6 +277,8 @@ int engine_open(const struct config *config, struct engine **out_engine, struct 
         code = checker_start(config, engine->hosts, &engine->checker, err);
     }
     code = code ? code : alerts_start(engine, engine->hosts, &engine->alerts, err);
+    code =
+        code ? code : letters_watch_start(engine->journal, &engine->letters_watch, err);
     if (code != ERR_OK) {
         engine_close(engine, 0);
         return code;
@@ -295,6 +299,7 @@ void engine_close(struct engine *engine, int64_t timeout_us)
     }
     int64_t deadline_us = clock_steady_us(&clock_system) + timeout_us;
     alerts_stop(engine->alerts);
+    letters_watch_stop(engine->letters_watch);
     pthread_mutex_lock(&engine->lock);
     engine->stopping = true;
     engine->to_wake = NULL;
@@ -338,6 +343,11 @@ struct checker *engine_checker(struct engine *engine)
 struct alerts *engine_alerts(struct engine *engine)
 {
     return engine->alerts;
+}
+
+struct letters_watch *engine_letters_watch(struct engine *engine)
+{
+    return engine->letters_watch;
 }
 
 const struct intake_rules *engine_intake_rules(const struct engine *engine)

@@ -25,6 +25,7 @@ struct checker *engine_checker(struct engine *engine); /* NULL: nothing is check
 struct intake_rules engine_rules_of(const struct config *config);
 
 struct alerts *engine_alerts(struct engine *engine);
+struct letters_watch *engine_letters_watch(struct engine *engine);
 const struct intake_rules *engine_intake_rules(const struct engine *engine);
 
 /* Who waits for a batch, and how long. */
@@ -45,8 +46,10 @@ int engine_when_applied(struct engine *engine, const struct engine_wait *wait,
 /* True when the journal takes records; else err says why (full, failed). */
 bool engine_ready(struct engine *engine, struct err *err);
 
-/* State as JSON (GET /v1/status) and as Prometheus text (GET /metrics). */
+/* State as JSON (GET /v1/status), what the dashboard shows besides (GET /v1/dashboard),
+ * and state as Prometheus text (GET /metrics). None of them asks the database. */
 int engine_status_json(struct engine *engine, struct buf *out, struct err *err);
+int engine_dashboard_json(struct engine *engine, struct buf *out, struct err *err);
 int engine_metrics(struct engine *engine, struct buf *out, struct err *err);
 
 /* True once the journal can't go on (a failed sync): the process should exit with this

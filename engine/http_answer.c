@@ -2,8 +2,9 @@
 #include "engine/json.h"
 
 static const char page_policy[] =
-    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors 'none'";
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'; trusted-types 'none'";
 
 static void add_headers(struct MHD_Response *response, unsigned status,
                         const char *content_type)
@@ -13,6 +14,7 @@ static void add_headers(struct MHD_Response *response, unsigned status,
     (void)MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
     if (strncmp(content_type, "text/html", 9) == 0) {
         (void)MHD_add_response_header(response, "Content-Security-Policy", page_policy);
+        (void)MHD_add_response_header(response, "Referrer-Policy", "no-referrer");
     }
     if (status == MHD_HTTP_SERVICE_UNAVAILABLE || status == MHD_HTTP_TOO_MANY_REQUESTS) {
         (void)MHD_add_response_header(response, "Retry-After", "1");
@@ -53,6 +55,20 @@ enum MHD_Result request_answer(struct request *request, unsigned status,
     atomic_fetch_add(&request->http->answered[status], 1);
     enum MHD_Result queued = MHD_queue_response(request->connection, status, response);
     MHD_destroy_response(response);
+    return queued;
+}
+
+enum MHD_Result request_answer_ok(struct request *request)
+{
+    return request_answer(request, MHD_HTTP_OK, "application/json",
+                          SLICE_LITERAL("{\"ok\":true}"));
+}
+
+enum MHD_Result request_answer_json(struct request *request, struct json_writer *json)
+{
+    enum MHD_Result queued =
+        request_answer(request, MHD_HTTP_OK, "application/json", json_result(json));
+    json_free(json);
     return queued;
 }
 

@@ -9,12 +9,6 @@
 
 enum { SUM_TEXT_LEN = 2 * JOURNAL_SUM_LEN, CONTROL_SET_MAX = 512 };
 
-static enum MHD_Result answer_ok(struct request *request)
-{
-    return request_answer(request, MHD_HTTP_OK, "application/json",
-                          SLICE_LITERAL("{\"ok\":true}"));
-}
-
 static unsigned status_of(enum err_code code)
 {
     return code == ERR_NOT_FOUND ? MHD_HTTP_NOT_FOUND
@@ -35,7 +29,7 @@ static enum MHD_Result set_paused(struct request *request, bool paused)
     if (replay_pause(engine_replay(request->http->engine), paused, &err) != ERR_OK) {
         return refuse(request, &err);
     }
-    return answer_ok(request);
+    return request_answer_ok(request);
 }
 
 enum MHD_Result http_control_pause(struct request *request)
@@ -94,7 +88,7 @@ enum MHD_Result http_control_accept_dead(struct request *request)
     code = code ? code
                 : replay_accept_dead(engine_replay(request->http->engine), lane.stream,
                                      lane.lane, &err);
-    return code ? refuse(request, &err) : answer_ok(request);
+    return code ? refuse(request, &err) : request_answer_ok(request);
 }
 
 /* ---- Gaps ------------------------------------------------------------------------ */
@@ -119,10 +113,7 @@ static enum MHD_Result answer_gap(struct request *request, const struct lane_nam
     json_put_unsigned(json, "records", gap->records - gap->dead_letters);
     json_put_unsigned(json, "dead_letters", gap->dead_letters);
     json_object_end(json);
-    enum MHD_Result queued =
-        request_answer(request, MHD_HTTP_OK, "application/json", json_result(json));
-    json_free(json);
-    return queued;
+    return request_answer_json(request, json);
 }
 
 enum MHD_Result http_control_gap(struct request *request)
@@ -164,7 +155,7 @@ enum MHD_Result http_control_accept_gap(struct request *request)
     code = code ? code
                 : replay_gap_accept(engine_replay(request->http->engine), lane.stream,
                                     lane.lane, &to, &err);
-    return code ? refuse(request, &err) : answer_ok(request);
+    return code ? refuse(request, &err) : request_answer_ok(request);
 }
 
 /* ---- Dead letters ---------------------------------------------------------------- */
@@ -261,8 +252,5 @@ enum MHD_Result http_control_retry(struct request *request)
         return MHD_NO;
     }
     letters_put_retried(json, &retried);
-    enum MHD_Result queued =
-        request_answer(request, MHD_HTTP_OK, "application/json", json_result(json));
-    json_free(json);
-    return queued;
+    return request_answer_json(request, json);
 }

@@ -52,6 +52,7 @@ enum request_state {
     REQUEST_ANSWERED
 };
 
+struct json_writer;
 struct route;
 
 struct request {
@@ -91,6 +92,10 @@ enum MHD_Result request_answer(struct request *request, unsigned status,
                                const char *content_type, struct slice body);
 enum MHD_Result request_refuse(struct request *request, unsigned status,
                                const struct err *err);
+
+/* 200: {"ok":true}; and what was written, which is freed. */
+enum MHD_Result request_answer_ok(struct request *request);
+enum MHD_Result request_answer_json(struct request *request, struct json_writer *json);
 
 /* {"error":{"code":...,"message":...}}; false when memory is out. */
 bool request_append_error(struct buf *out, const struct err *err);

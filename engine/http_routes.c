@@ -26,27 +26,13 @@ struct route {
 /* ---- Small requests
  * -------------------------------------------------------------------- */
 
-static enum MHD_Result answer_json(struct request *request, struct json_writer *json)
-{
-    enum MHD_Result queued =
-        request_answer(request, MHD_HTTP_OK, "application/json", json_result(json));
-    json_free(json);
-    return queued;
-}
-
-static enum MHD_Result answer_ok(struct request *request)
-{
-    return request_answer(request, MHD_HTTP_OK, "application/json",
-                          SLICE_LITERAL("{\"ok\":true}"));
-}
-
 static enum MHD_Result get_ready(struct request *request)
 {
     struct err err = {0};
     if (!engine_ready(request->http->engine, &err)) {
         return request_refuse(request, MHD_HTTP_SERVICE_UNAVAILABLE, &err);
     }
-    return answer_ok(request);
+    return request_answer_ok(request);
 }
 
 static enum MHD_Result get_version(struct request *request)
@@ -59,7 +45,7 @@ static enum MHD_Result get_version(struct request *request)
     json_put_text(json, "version", HOLDFAST_VERSION);
     json_put_text(json, "commit", HOLDFAST_COMMIT);
     json_object_end(json);
-    return answer_json(request, json);
+    return request_answer_json(request, json);
 }
 
 static enum MHD_Result answer_text(struct request *request, const char *content_type,
@@ -79,6 +65,11 @@ static enum MHD_Result answer_text(struct request *request, const char *content_
 static enum MHD_Result get_status(struct request *request)
 {
     return answer_text(request, "application/json", engine_status_json);
+}
+
+static enum MHD_Result get_dashboard(struct request *request)
+{
+    return answer_text(request, "application/json", engine_dashboard_json);
 }
 
 /* Answers by status, since start. */
@@ -114,9 +105,17 @@ static enum MHD_Result get_metrics(struct request *request)
     return queued;
 }
 
+/* `/` and the files that it names. */
 static enum MHD_Result get_page(struct request *request)
 {
-    return answer_text(request, "text/html; charset=utf-8", page_make);
+    struct page_file file;
+    struct err err = {0};
+    struct slice name = request->tail.len ? request->tail : SLICE_LITERAL("index.html");
+    if (!page_find(name, &file)) {
+        err_set(&err, ERR_NOT_FOUND, 0, "the dashboard has no such file; it is at /");
+        return request_refuse(request, MHD_HTTP_NOT_FOUND, &err);
+    }
+    return request_answer(request, MHD_HTTP_OK, file.content_type, file.bytes);
 }
 
 /* ---- Batches ----------------------------------------------------------------------- */
@@ -149,7 +148,7 @@ static enum MHD_Result answer_batch(struct request *request, const struct batch 
     json_put_unsigned(json, "entries", batch->entry_count);
     json_put_unsigned(json, "applied_entries", batch->applied);
     json_object_end(json);
-    return answer_json(request, json);
+    return request_answer_json(request, json);
 }
 
 static enum MHD_Result get_batch(struct request *request)
@@ -182,10 +181,12 @@ static const struct route routes[] = {
     {"GET", "/v1/batches/", NULL, ACCESS_TOKEN, get_batch},
     {"GET", "/v1/status", NULL, ACCESS_TOKEN, get_status},
     {"GET", "/metrics", NULL, ACCESS_TOKEN, get_metrics},
-    {"GET", "/healthz", NULL, ACCESS_OPEN, answer_ok},
+    {"GET", "/healthz", NULL, ACCESS_OPEN, request_answer_ok},
     {"GET", "/readyz", NULL, ACCESS_OPEN, get_ready},
     {"GET", "/version", NULL, ACCESS_OPEN, get_version},
-    {"GET", "/", "", ACCESS_TOKEN, get_page},
+    {"GET", "/v1/dashboard", NULL, ACCESS_TOKEN, get_dashboard},
+    {"GET", "/", "", ACCESS_OPEN, get_page}, /* holds no data, and asks for it */
+    {"GET", "/dashboard/", NULL, ACCESS_OPEN, get_page},
     {"POST", "/control/pause", NULL, ACCESS_CONTROL, http_control_pause},
     {"POST", "/control/resume", NULL, ACCESS_CONTROL, http_control_resume},
     {"POST", "/control/deadletter/accept", NULL, ACCESS_CONTROL,

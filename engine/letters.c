@@ -48,20 +48,21 @@ struct planning {
     struct letters_plan *plan;
 };
 
-static void count_reason(struct letters_plan *plan, const char *reason)
+size_t letters_reasons_add(struct letters_reasons *reasons, const char *reason)
 {
     size_t i = 0;
-    while (i < plan->reason_count && strcmp(plan->reasons[i].reason, reason) != 0) {
+    while (i < reasons->count && strcmp(reasons->items[i].reason, reason) != 0) {
         i++;
     }
     if (i == LETTERS_REASONS_MAX) {
         i--;
-        snprintf(plan->reasons[i].reason, sizeof plan->reasons[i].reason, "others");
-    } else if (i == plan->reason_count) {
-        snprintf(plan->reasons[i].reason, sizeof plan->reasons[i].reason, "%s", reason);
-        plan->reason_count++;
+        snprintf(reasons->items[i].reason, sizeof reasons->items[i].reason, "others");
+    } else if (i == reasons->count) {
+        snprintf(reasons->items[i].reason, sizeof reasons->items[i].reason, "%s", reason);
+        reasons->count++;
     }
-    plan->reasons[i].count++;
+    reasons->items[i].count++;
+    return i;
 }
 
 static bool plan_letter(const struct journal_dead_entry *letter, void *context)
@@ -75,7 +76,7 @@ static bool plan_letter(const struct journal_dead_entry *letter, void *context)
     }
     plan->kept += kept;
     plan->conflicts += conflict;
-    count_reason(plan, letter->letter.reason);
+    letters_reasons_add(&plan->reasons, letter->letter.reason);
     if (plan->sample_count < LETTERS_SAMPLES) {
         plan->samples[plan->sample_count++] =
             (struct journal_dead_place){letter->seq, letter->letter.index};

@@ -29,15 +29,22 @@ bool letters_parse_place(const char *text, uint64_t *out_seq, uint32_t *out_inde
 
 enum { LETTERS_REASONS_MAX = 32, LETTERS_SAMPLES = 10 };
 
+/* How many of each reason, by first appearance; further ones in the last, "others". */
+struct letters_reasons {
+    struct letters_reason {
+        char reason[64];
+        uint64_t count;
+    } items[LETTERS_REASONS_MAX];
+    size_t count;
+};
+/* Counts one more; the place of its reason. */
+size_t letters_reasons_add(struct letters_reasons *reasons, const char *reason);
+
 /* What would be chosen: letters that are kept, and copies of conflicts. */
 struct letters_plan {
     uint64_t kept;
     uint64_t conflicts;
-    struct letters_reason {
-        char reason[64];
-        uint64_t count;
-    } reasons[LETTERS_REASONS_MAX]; /* by first appearance; further ones in the last */
-    size_t reason_count;
+    struct letters_reasons reasons;
     struct journal_dead_place samples[LETTERS_SAMPLES];
     size_t sample_count;
 };

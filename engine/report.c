@@ -86,3 +86,24 @@ double report_pending_age_s(const struct report_lane *lane, int64_t wall_us)
     int64_t since_us = lane->journal.oldest_pending_at_us;
     return since_us && wall_us > since_us ? (double)(wall_us - since_us) / 1e6 : 0;
 }
+
+/* Of the entries, how much isn't applied: by time, as if they had come evenly. */
+static double pending_share(const struct report *report, int64_t wall_us)
+{
+    double oldest_s = 0;
+    double reach_s = (double)(wall_us - report->stat.oldest_at_us) / 1e6;
+    for (size_t i = 0; i < report->lane_count; i++) {
+        double age_s = report_pending_age_s(&report->lanes[i], wall_us);
+        oldest_s = age_s > oldest_s ? age_s : oldest_s;
+    }
+    if (!report->stat.oldest_at_us || reach_s <= 0) {
+        return 0;
+    }
+    return oldest_s < reach_s ? oldest_s / reach_s : 1;
+}
+
+uint64_t report_held_bytes(const struct report *report, int64_t wall_us)
+{
+    double pending = (double)report->stat.used_bytes * pending_share(report, wall_us);
+    return (uint64_t)pending + report->stat.dead_letter_bytes;
+}

@@ -29,4 +29,8 @@ uint64_t report_pending(const struct report_lane *lane);
 /* Seconds since the lane's oldest unapplied entry came; 0: none. */
 double report_pending_age_s(const struct report_lane *lane, int64_t wall_us);
 
+/* Bytes of the journal that can't give way to new entries, estimated: those of entries
+ * that are not applied, and of dead letters. */
+uint64_t report_held_bytes(const struct report *report, int64_t wall_us);
+
 #endif

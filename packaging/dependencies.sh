@@ -18,10 +18,11 @@ dependencies_build="
 dependencies_database="mariadb-server-core mariadb-client-core"
 
 # To test and lint. Alerts go to a real mail server (aiosmtpd), over TLS (openssl makes the
-# certificate); spin checks the protocol's model.
+# certificate); spin checks the protocol's model; the dashboard is looked at with a real
+# browser.
 dependencies_test="
     $dependencies_database libcriterion-dev clang-format clang-tidy
-    python3-aiosmtpd openssl spin
+    python3-aiosmtpd openssl spin python3 chromium chromium-driver
 "
 
 # For the fault suite (tests/faults/run.sh): libFuzzer comes with clang.
