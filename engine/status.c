@@ -118,7 +118,7 @@ static void put_head(struct json_writer *json, struct engine *engine,
     json_put_text(json, "version", HOLDFAST_VERSION);
     json_put_text(json, "journal_id", journal_id(engine_journal(engine)));
     json_key(json, "uptime_s");
-    json_real(json, (double)(engine_uptime_us(engine) / 1000) / 1000);
+    json_real(json, (double)engine_uptime_us(engine) / 1e6);
     json_put_bool(json, "ready", ready);
     json_put_text(json, "not_ready_because", why.message);
     json_put_bool(json, "connected", report->replay.connected);

@@ -939,8 +939,10 @@ Test(http, tokens)
     post_as(&f, "bearer  secret-2", 200);
     get(&f, "/v1/status", 401, NULL);
     get(&f, "/metrics", 401, NULL);
-    get(&f, "/", 401, NULL);
+    get(&f, "/v1/dashboard", 401, NULL);
     get(&f, "/v1/batches/1", 401, NULL);
+    get(&f, "/", 200, NULL); /* or no browser could ask for a token */
+    get(&f, "/dashboard/app.js", 200, NULL);
     get(&f, "/healthz", 200, NULL);
     get(&f, "/readyz", 200, NULL);
     get(&f, "/version", 200, NULL);

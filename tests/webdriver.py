@@ -12,7 +12,7 @@ import urllib.request
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"  # the protocol's key of an element
 TAB = "\ue004"
 ENTER = "\ue007"
-PATIENCE_S = 20
+PATIENCE_S = 60
 
 
 def wait_until(check, what, alive=lambda: None):
