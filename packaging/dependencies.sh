@@ -25,9 +25,12 @@ dependencies_test="
     python3-aiosmtpd openssl spin python3 chromium chromium-driver
 "
 
-# For the fault suite (tests/faults/run.sh): libFuzzer comes with clang.
+# For the fault suite (tests/faults/run.sh): libFuzzer comes with clang, mariadb-dump with
+# mariadb-client; ip and nft make networks.
 # shellcheck disable=SC2034 # for who sources this
-dependencies_faults="$dependencies_database clang-14 libclang-rt-14-dev"
+dependencies_faults="
+    $dependencies_database clang-14 libclang-rt-14-dev mariadb-client iproute2 nftables
+"
 
 # For the tests too, but unpacked by dependencies_unpack: installed, it would make an
 # account and start a service.

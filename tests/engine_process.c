@@ -54,7 +54,8 @@ static void append_config(struct buf *out, const struct engine_process *engine,
         buf_printf(out, "socket: \"%s\"", options->socket);
     else
         buf_printf(out, "hosts: [\"%s\"]", options->host);
-    buf_printf(out, ", name: %s, user: root%s}\n", options->database,
+    buf_printf(out, ", name: %s, user: %s%s}\n", options->database,
+               options->user ? options->user : "root",
                options->server ? options->server : "");
     buf_append_text(out, "time_zone: \"+08:00\"\nlog: {level: debug}\n");
     buf_printf(out, "streams: %s\n",

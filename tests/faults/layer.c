@@ -12,7 +12,12 @@
 #include <unistd.h>
 
 enum { EXIT_HELD = 0, EXIT_BROKEN = 1, EXIT_USAGE = 64, EXIT_CANT_RUN = 77 };
-enum { PATH_MAX_HERE = 512, IN_FLIGHT_PERCENT = 80, FAILURES_MAX = 20 };
+enum {
+    PATH_MAX_HERE = 512,
+    IN_FLIGHT_PERCENT = 80,
+    FAILURES_MAX = 20,
+    DECK_MAX = 1 << 20
+};
 
 struct options {
     enum layer_mode mode;
@@ -170,6 +175,37 @@ static bool run_kept(const struct layer *layer, const struct layer_run *run,
     return go_on;
 }
 
+/* Points that are known are dealt like cards: none comes again before all have been. */
+struct deck {
+    uint64_t *points;
+    uint64_t count; /* 0: not known, or too many to deal */
+    uint64_t left;
+};
+
+static void deck_make(struct deck *deck, uint64_t points)
+{
+    *deck = (struct deck){0};
+    if (points > 0 && points <= DECK_MAX) {
+        deck->points = malloc((size_t)points * sizeof *deck->points);
+        deck->count = deck->points ? points : 0;
+    }
+    for (uint64_t i = 0; i < deck->count; i++) {
+        deck->points[i] = i;
+    }
+}
+
+static uint64_t deck_draw(struct deck *deck, uint64_t random)
+{
+    if (deck->left == 0) {
+        deck->left = deck->count;
+    }
+    uint64_t at = random % deck->left;
+    uint64_t point = deck->points[at];
+    deck->points[at] = deck->points[--deck->left];
+    deck->points[deck->left] = point;
+    return point;
+}
+
 /* Draws until the time is over; a number of points that isn't known is drawn from all
  * that 32 bits can name, which a layer takes modulo what it finds. */
 static void run_drawn(const struct layer *layer, const struct layer_run *run,
@@ -178,12 +214,15 @@ static void run_drawn(const struct layer *layer, const struct layer_run *run,
 {
     uint64_t random = run->seed;
     uint64_t range = points > 0 ? points : UINT32_MAX;
-    for (uint64_t i = 0; i < draws && elapsed_s(&tally->start) < budget_s; i++) {
-        uint64_t point = layer_random(&random) % range;
-        if (!run_point(layer, run, point, layer_random(&random), tally)) {
-            return;
-        }
+    struct deck deck;
+    deck_make(&deck, points);
+    bool go_on = true;
+    for (uint64_t i = 0; go_on && i < draws && elapsed_s(&tally->start) < budget_s; i++) {
+        uint64_t drawn = layer_random(&random);
+        uint64_t point = deck.count ? deck_draw(&deck, drawn) : drawn % range;
+        go_on = run_point(layer, run, point, layer_random(&random), tally);
     }
+    free(deck.points);
 }
 
 static void run_all(const struct layer *layer, const struct layer_run *run,

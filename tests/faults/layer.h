@@ -2,7 +2,7 @@
  *
  * A layer knows points: places where a fault can be put, numbered from 0. The frame
  * chooses which are run: first the kept cases (tests/faults/cases/<layer>.txt, each a
- * point and seed that once failed), then, with --quick, points drawn by the seed until
+ * point and seed that once failed), then, with --quick, points dealt by the seed until
  * the budget is spent (or every point, where they are few); with --full every point, or
  * `full_count` draws where a point is a choice of chance; with --soak draws with ever new
  * seeds until the time is over. It prints the seed first and one line last, which

@@ -141,6 +141,9 @@ static void write_options(struct stage *stage)
                    "replay: {fast: %s, transaction_records: %u}",
                    plan->checked_only ? "false" : "true",
                    plan->transaction_records ? plan->transaction_records : 10000);
+    (void)snprintf(stage->journal, sizeof stage->journal,
+                   ", max_size: 1GiB, preallocate: 1MiB%s",
+                   plan->journal ? plan->journal : "");
     stage->options = (struct engine_options){
         .dir = stage->run->dir,
         .name = stage->name,
@@ -152,7 +155,8 @@ static void write_options(struct stage *stage)
         .database = "holdfast",
         .port = stage->port,
         .streams = stage->streams,
-        .journal = ", max_size: 1GiB, preallocate: 1MiB",
+        .user = plan->user,
+        .journal = stage->journal,
         .server = plan->server,
         .more = stage->more,
     };

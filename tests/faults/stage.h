@@ -36,13 +36,15 @@ struct stage_plan {
     uint32_t lanes;   /* of each stream; 0: 1 */
     uint32_t streams; /* 1: mozi; 0, 2: and test */
     uint32_t transaction_records;
-    bool checked_only;  /* replay.fast: false */
-    bool fresh_tables;  /* dropped, not emptied: the engine makes them */
-    bool may_rewind;    /* the fault may take the database back */
-    bool may_stop;      /* a lane may stop meanwhile */
-    const char *socket; /* instead of the server's, such as a proxy's */
-    const char *host;   /* instead of a socket */
-    const char *server; /* more keys of `database`, as ", timeouts: {call: 1s}" */
+    bool checked_only;   /* replay.fast: false */
+    bool fresh_tables;   /* dropped, not emptied: the engine makes them */
+    bool may_rewind;     /* the fault may take the database back */
+    bool may_stop;       /* a lane may stop meanwhile */
+    const char *socket;  /* instead of the server's, such as a proxy's */
+    const char *host;    /* instead of a socket */
+    const char *user;    /* NULL: root */
+    const char *server;  /* more keys of `database`, as ", timeouts: {call: 1s}" */
+    const char *journal; /* so too; the sizes are set */
 };
 
 struct stage {
@@ -57,6 +59,7 @@ struct stage {
     struct feeder_line *lines;
     char name[STAGE_NAME_MAX]; /* of the point's files in run->dir */
     char streams[STAGE_TEXT_MAX];
+    char journal[STAGE_TEXT_MAX];
     char more[STAGE_TEXT_MAX];
     uint32_t points;
     uint16_t port;   /* the engines' */

@@ -1,0 +1,228 @@
+/* tests/faults/database_journal.c: database and journal that don't belong together. */
+#include "tests/faults/database_faults.h"
+
+#include "tests/process.h"
+
+#include <ftw.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { PATH_SIZE = 512, DUMP_TIMEOUT_MS = 60000 };
+
+static int run_client(struct database_fault *at, const char *const *argv, struct err *err)
+{
+    pid_t pid = 0;
+    int exit_code = -1;
+    int code = process_start(argv, at->stage->server.log, SIGKILL, &pid, err);
+    if (code != 0)
+        return code;
+    if (!process_wait(pid, DUMP_TIMEOUT_MS, &exit_code))
+        process_kill(pid);
+    return exit_code == 0 ? 0
+                          : err_set(err, ERR_IO, 0, "%s ends with %d; see %s", argv[0],
+                                    exit_code, at->stage->server.log);
+}
+
+static int dump(struct database_fault *at, const char *path, struct err *err)
+{
+    char socket[PATH_SIZE];
+    char result[PATH_SIZE];
+    (void)snprintf(socket, sizeof socket, "--socket=%s", at->stage->server.socket);
+    (void)snprintf(result, sizeof result, "--result-file=%.400s", path);
+    const char *argv[] = {"mariadb-dump", "--no-defaults",        "--user=root", socket,
+                          result,         "--single-transaction", "holdfast",    NULL};
+    return run_client(at, argv, err);
+}
+
+static int restore(struct database_fault *at, const char *path, struct err *err)
+{
+    char socket[PATH_SIZE];
+    char source[PATH_SIZE];
+    (void)snprintf(socket, sizeof socket, "--socket=%s", at->stage->server.socket);
+    (void)snprintf(source, sizeof source, "--execute=source %.400s", path);
+    const char *argv[] = {"mariadb", "--no-defaults", "--user=root", socket,
+                          source,    "holdfast",      NULL};
+    return run_client(at, argv, err);
+}
+
+static int pause_lanes(struct database_fault *at, bool pause, struct err *err)
+{
+    const char *args[] = {pause ? "pause" : "resume", NULL};
+    return fault_command(at, args, err);
+}
+
+/* ---- The database goes back ---------------------------------------------------------
+ */
+
+/* A dump taken under load, restored between pause and resume when more is applied. */
+int fault_rewound(struct database_fault *at, struct err *err)
+{
+    char path[PATH_SIZE];
+    (void)snprintf(path, sizeof path, "%s.sql", at->stage->engine.config);
+    int code = dump(at, path, err);
+    code = code ? code : stage_feed_end(at->stage, err);
+    code = code ? code : stage_settle(at->stage, err);
+    code = code ? code : pause_lanes(at, true, err);
+    code = code ? code : restore(at, path, err);
+    code = code ? code : pause_lanes(at, false, err);
+    code = code ? code : fault_await_log(at, "event=rewound", 0, err);
+    (void)unlink(path);
+    at->met = code == 0;
+    return code;
+}
+
+static const char empty[] =
+    "DELETE FROM botnet_communications_mozi; DELETE FROM botnet_communications_test;"
+    "DELETE FROM botnet_nodes_mozi; DELETE FROM botnet_nodes_test;"
+    "DELETE FROM holdfast_ledger";
+
+static int accept_gaps(struct database_fault *at, const char *stream, struct err *err)
+{
+    int code = 0;
+    for (uint32_t lane = 0; code == 0 && lane < at->stage->plan.lanes; lane++) {
+        char number[12];
+        (void)snprintf(number, sizeof number, "%u", lane);
+        const char *args[] = {"replay", "--accept-gap", "--stream",  stream,
+                              "--lane", number,         "--execute", NULL};
+        code = fault_command(at, args, err);
+    }
+    return code;
+}
+
+/* What the database lost is no longer retained: the lanes stop, and name it; accepted, it
+ * counts as given up. The plan retains for one second. */
+int fault_rewound_too_far(struct database_fault *at, struct err *err)
+{
+    struct stage *stage = at->stage;
+    int code = fault_feed_all(at, err);
+    process_sleep_ms(1200); /* what is measured: the retention's second is over */
+    /* a commit of the journal lets go of what is over: by the same batches once more */
+    code = code ? code : fault_feed_all(at, err);
+    code = code ? code : pause_lanes(at, true, err);
+    code = code ? code : stage_exec(stage, empty, err);
+    code = code ? code : pause_lanes(at, false, err);
+    uint64_t lanes = (uint64_t)stage->plan.lanes * 2;
+    code = code ? code : fault_await_log(at, "event=lane_stopped", lanes - 1, err);
+    code = code ? code : fault_await_log(at, "no longer retained", lanes - 1, err);
+    code = code ? code : accept_gaps(at, "mozi", err);
+    code = code ? code : accept_gaps(at, "test", err);
+    code = code ? code : stage_settle(stage, err);
+    at->met = code == 0;
+    const char *args[] = {"audit", NULL};
+    return code ? code : fault_command(at, args, err);
+}
+
+/* ---- The journal goes back ----------------------------------------------------------
+ */
+
+static int remove_entry(const char *path, const struct stat *st, int type,
+                        struct FTW *ftw)
+{
+    (void)st;
+    (void)type;
+    (void)ftw;
+    return remove(path);
+}
+
+/* What the tables of the streams hold, without the ledger. */
+static int tables_digest(struct stage *stage, int64_t *out_digest, struct err *err)
+{
+    static const char sql[] =
+        "SELECT (SELECT COALESCE(SUM(CRC32(CONCAT_WS('|', ip, first_seen, last_seen, "
+        "communication_count, city, status))), 0) FROM botnet_nodes_mozi) + (SELECT "
+        "COALESCE(SUM(CRC32(CONCAT_WS('|', ip, communication_time, event_type, city))), "
+        "0) FROM botnet_communications_mozi) + (SELECT COALESCE(SUM(CRC32(CONCAT_WS('|', "
+        "ip, first_seen, last_seen, communication_count, city, status))), 0) FROM "
+        "botnet_nodes_test) + (SELECT COALESCE(SUM(CRC32(CONCAT_WS('|', ip, "
+        "communication_time, event_type, city))), 0) FROM botnet_communications_test)";
+    return stage_number(stage, sql, out_digest, err);
+}
+
+static int expect_digest(struct database_fault *at, int64_t before, const char *when,
+                         struct err *err)
+{
+    int64_t after = 0;
+    int code = tables_digest(at->stage, &after, err);
+    if (code == 0 && after != before) {
+        (void)layer_broken("I1", "the tables changed %s", when);
+        at->stage->broken = true;
+    }
+    return code;
+}
+
+/* Stopped in order, the journal put aside or back. */
+static int swap_journal(struct database_fault *at, const char *from, const char *to,
+                        struct err *err)
+{
+    int code = stage_stop(at->stage, err);
+    (void)nftw(to, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+    return code ? code : stage_copy_files(from, to, err);
+}
+
+/* A backup of the journal from before some of what is applied: it must stop, and be
+ * adopted only on demand. */
+int fault_journal_restored(struct database_fault *at, struct err *err)
+{
+    struct stage *stage = at->stage;
+    char backup[PATH_SIZE];
+    int64_t digest = 0;
+    (void)snprintf(backup, sizeof backup, "%s-backup", stage->engine.journal);
+    int code = stage_settle(stage, err);
+    code = code ? code : swap_journal(at, stage->engine.journal, backup, err);
+    code = code ? code : stage_start(stage, err);
+    code = code ? code : stage_feed_end(stage, err);
+    code = code ? code : stage_settle(stage, err);
+    code = code ? code : tables_digest(stage, &digest, err);
+    code = code ? code : swap_journal(at, backup, stage->engine.journal, err);
+    code = code ? code : stage_start(stage, err);
+    code = code ? code : fault_await_log(at, "event=lane_stopped", 0, err);
+    code = code ? code
+                : expect_digest(at, digest, "though the journal is an older one", err);
+    at->met = code == 0;
+    code = code ? code : stage_stop(stage, err);
+    const char *args[] = {"journal", "adopt", "--execute", NULL};
+    code = code ? code : fault_command(at, args, err);
+    code = code ? code : stage_start(stage, err);
+    code = code ? code : stage_settle(stage, err);
+    (void)nftw(backup, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+    return code ? code : expect_digest(at, digest, "by the adopted journal", err);
+}
+
+/* Two engines, each with the same journal. The second one's lanes must not move. */
+static int start_copy(struct database_fault *at, struct engine_process *out_second,
+                      struct err *err)
+{
+    struct engine_options options = at->stage->options;
+    char name[STAGE_NAME_MAX + 8];
+    (void)snprintf(name, sizeof name, "%s-copy", at->stage->name);
+    options.name = name;
+    options.port = process_free_port((uint16_t)(at->stage->port + 1));
+    int code = engine_configure(out_second, &options, err);
+    code = code ? code
+                : swap_journal(at, at->stage->engine.journal, out_second->journal, err);
+    code = code ? code : stage_start(at->stage, err);
+    code = code ? code : stage_feed_end(at->stage, err);
+    code = code ? code : stage_settle(at->stage, err);
+    return code ? code : engine_start(out_second, err);
+}
+
+int fault_journal_copied(struct database_fault *at, struct err *err)
+{
+    struct stage *stage = at->stage;
+    struct engine_process second = {0};
+    struct engine_process first;
+    int64_t digest = 0;
+    int code = stage_settle(stage, err);
+    code = code ? code : start_copy(at, &second, err);
+    code = code ? code : tables_digest(stage, &digest, err);
+    first = stage->engine;
+    stage->engine = second; /* its log is the one to look at */
+    code = code ? code : fault_await_log(at, "event=lane_stopped", 0, err);
+    at->met = code == 0;
+    stage->engine = first;
+    engine_kill(&second);
+    (void)nftw(second.journal, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+    return code ? code : expect_digest(at, digest, "by a copy of the journal", err);
+}

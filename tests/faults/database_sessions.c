@@ -1,0 +1,127 @@
+/* tests/faults/database_sessions.c: locks, killed sessions, too many of them, rights. */
+#include "tests/faults/database_faults.h"
+
+#include "tests/process.h"
+
+#include <mysql.h>
+#include <signal.h>
+
+enum { CROWD_MAX = 24 };
+
+/* The larger transaction survives a deadlock: that is made the other one. */
+int fault_deadlock(struct database_fault *at, struct err *err)
+{
+    int code = fault_exec(at, "CREATE OR REPLACE TABLE mysql.ballast (a INT)", err);
+    code =
+        code ? code : stage_await(at->stage, "SELECT COUNT(*) FROM holdfast_ledger", err);
+    code = code ? code : fault_exec(at, "START TRANSACTION", err);
+    code = code ? code
+                : fault_exec(
+                      at, "INSERT INTO mysql.ballast SELECT seq FROM seq_1_to_5000", err);
+    code = code
+               ? code
+               : fault_exec(at, "SELECT COUNT(*) FROM botnet_nodes_mozi FOR UPDATE", err);
+    code = code ? code
+                : stage_await(at->stage,
+                              "SELECT SLEEP(0.12) + (SELECT COUNT(*) FROM "
+                              "information_schema.innodb_trx WHERE trx_state = "
+                              "'LOCK WAIT' AND trx_rows_modified > 0)",
+                              err);
+    code = code ? code : fault_exec(at, "SELECT * FROM holdfast_ledger FOR UPDATE", err);
+    code = code ? code : fault_await_log(at, "(1213)", 0, err);
+    at->met = code == 0;
+    return code ? code : fault_release(at, err);
+}
+
+int fault_lock_wait(struct database_fault *at, struct err *err)
+{
+    int code = fault_block(at, err);
+    code = code ? code : fault_await_log(at, "(1205)", 0, err);
+    return code ? code : fault_release(at, err);
+}
+
+int fault_kill(struct database_fault *at, struct err *err)
+{
+    int code = fault_block(at, err);
+    code = code ? code : fault_kill_waiting(at, "KILL CONNECTION", err);
+    code = code ? code : fault_await_log(at, "event=connection_lost", 0, err);
+    return code ? code : fault_release(at, err);
+}
+
+int fault_kill_query(struct database_fault *at, struct err *err)
+{
+    int code = fault_block(at, err);
+    code = code ? code : fault_kill_waiting(at, "KILL QUERY", err);
+    code = code ? code : fault_await_log(at, "(1317)", 0, err);
+    return code ? code : fault_release(at, err);
+}
+
+/* COMMIT has been sent, and the session is killed before it is done. */
+int fault_kill_at_commit(struct database_fault *at, struct err *err)
+{
+    static const char committing[] =
+        "SELECT COALESCE(MAX(id), 0) FROM information_schema.processlist WHERE info = "
+        "'COMMIT' AND state LIKE 'Waiting for backup lock%'";
+    int code = fault_exec(at, "BACKUP STAGE START", err);
+    code = code ? code : fault_exec(at, "BACKUP STAGE BLOCK_COMMIT", err);
+    code = code ? code : stage_await(at->stage, committing, err);
+    at->met = code == 0;
+    code = code ? code : fault_kill_all(at, err);
+    code = code ? code : fault_await_log(at, "event=commit_unknown", 0, err);
+    return code ? code : fault_exec(at, "BACKUP STAGE END", err);
+}
+
+/* Sessions until the server takes no more. */
+static size_t crowd(struct database_fault *at, MYSQL *sessions[CROWD_MAX])
+{
+    size_t count = 0;
+    while (count < CROWD_MAX &&
+           (sessions[count] = private_server_connect(&at->stage->server)) != NULL)
+        count++;
+    return count;
+}
+
+int fault_connections(struct database_fault *at, struct err *err)
+{
+    MYSQL *sessions[CROWD_MAX];
+    int code = stage_exec(at->stage, "SET GLOBAL max_connections = 10", err);
+    if (code != 0)
+        return code;
+    (void)kill(at->stage->engine.pid, SIGSTOP); /* or it would be quicker */
+    code = fault_kill_all(at, err);
+    size_t count = crowd(at, sessions);
+    (void)kill(at->stage->engine.pid, SIGCONT);
+    code = code ? code : fault_await_log(at, "(1040)", 0, err);
+    at->met = code == 0;
+    while (count > 0)
+        mysql_close(sessions[--count]);
+    struct err later = {0};
+    int back = stage_exec(at->stage, "SET GLOBAL max_connections = 151", &later);
+    return code ? code : back ? err_set(err, back, 0, "%s", later.message) : 0;
+}
+
+int fault_rights(struct database_fault *at, struct err *err)
+{
+    int code =
+        stage_exec(at->stage, "REVOKE INSERT ON holdfast.* FROM holdfast@localhost", err);
+    code = code ? code : fault_kill_all(at, err);
+    code = code ? code : fault_await_log(at, "event=lane_stopped", 0, err);
+    at->met = code == 0;
+    code = code ? code
+                : stage_exec(at->stage,
+                             "GRANT INSERT ON holdfast.* TO holdfast@localhost", err);
+    return code ? code : fault_help(at, err);
+}
+
+int fault_password(struct database_fault *at, struct err *err)
+{
+    int code = stage_exec(at->stage,
+                          "ALTER USER holdfast@localhost IDENTIFIED BY 'changed'", err);
+    code = code ? code : fault_kill_all(at, err);
+    code = code ? code : fault_await_log(at, "(1045)", 0, err);
+    at->met = code == 0;
+    code = code ? code
+                : stage_exec(at->stage, "ALTER USER holdfast@localhost IDENTIFIED BY ''",
+                             err);
+    return code ? code : fault_help(at, err);
+}

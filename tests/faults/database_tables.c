@@ -1,0 +1,83 @@
+/* tests/faults/database_tables.c: somebody changes the tables, or what is in them. */
+#include "tests/faults/database_faults.h"
+
+/* `change` stops a lane; `back` takes it back. */
+static int stop_and_help(struct database_fault *at, const char *change, const char *back,
+                         struct err *err)
+{
+    int code = fault_exec(at, change, err);
+    code = code ? code : fault_await_log(at, "event=lane_stopped", 0, err);
+    at->met = code == 0;
+    code = code ? code : fault_exec(at, back, err);
+    return code ? code : fault_help(at, err);
+}
+
+/* The plan has create_tables: false; else a new one would be made in its place. */
+int fault_renamed(struct database_fault *at, struct err *err)
+{
+    return stop_and_help(
+        at, "RENAME TABLE botnet_communications_mozi TO botnet_communications_away",
+        "RENAME TABLE botnet_communications_away TO botnet_communications_mozi", err);
+}
+
+int fault_column_renamed(struct database_fault *at, struct err *err)
+{
+    return stop_and_help(
+        at, "ALTER TABLE botnet_communications_mozi RENAME COLUMN event_type TO etype",
+        "ALTER TABLE botnet_communications_mozi RENAME COLUMN etype TO event_type", err);
+}
+
+/* What does not concern the engine holds it up only for a moment. */
+int fault_altered(struct database_fault *at, struct err *err)
+{
+    at->met = engine_pending(&at->stage->engine) > 0;
+    int code = fault_exec(
+        at, "ALTER TABLE botnet_nodes_mozi ADD COLUMN note VARCHAR(20) NULL", err);
+    code = code ? code
+                : fault_exec(at, "ALTER TABLE botnet_communications_mozi ADD INDEX (isp)",
+                             err);
+    code = code ? code
+                : fault_exec(at, "ALTER TABLE botnet_nodes_mozi DROP COLUMN note", err);
+    return code ? code
+                : fault_exec(at, "ALTER TABLE botnet_communications_mozi DROP INDEX isp",
+                             err);
+}
+
+int fault_trigger(struct database_fault *at, struct err *err)
+{
+    return stop_and_help(at,
+                         "CREATE TRIGGER no_more BEFORE INSERT ON "
+                         "botnet_communications_mozi FOR EACH ROW SIGNAL SQLSTATE "
+                         "'45000' SET MESSAGE_TEXT = 'no more'",
+                         "DROP TRIGGER no_more", err);
+}
+
+/* Made without a look at what is there: no new event passes it. */
+int fault_constraint(struct database_fault *at, struct err *err)
+{
+    int code = fault_exec(at, "SET check_constraint_checks = 0", err);
+    return code ? code
+                : stop_and_help(at,
+                                "ALTER TABLE botnet_communications_mozi ADD CONSTRAINT "
+                                "no_more CHECK (node_id < 0)",
+                                "ALTER TABLE botnet_communications_mozi DROP CONSTRAINT "
+                                "no_more",
+                                err);
+}
+
+/* As if they had been deleted and made again: whatever was remembered of them is stale.
+ */
+int fault_ids_moved(struct database_fault *at, struct err *err)
+{
+    int code = fault_exec(at, "SET foreign_key_checks = 0", err);
+    code = code ? code : fault_exec(at, "START TRANSACTION", err);
+    code = code ? code
+                : fault_exec(at, "UPDATE botnet_nodes_mozi SET id = id + 1000000", err);
+    code = code ? code
+                : fault_exec(at,
+                             "UPDATE botnet_communications_mozi SET node_id = node_id + "
+                             "1000000",
+                             err);
+    at->met = code == 0 && engine_pending(&at->stage->engine) > 0;
+    return code ? code : fault_exec(at, "COMMIT", err);
+}
