@@ -192,23 +192,17 @@ static bool is_within(const struct deep *at, const struct suspect *suspect)
 static int look_for_earlier(struct journal_entries *entry, void *context, struct err *err)
 {
     struct deep *at = context;
-    enum { EACH = 1024 };
     struct lookup_visit visit = {.record = clear_suspects, .context = at};
     if (entry->items[0].seq > at->suspects_to) {
         return ERR_NOT_FOUND; /* enough: not an error */
     }
     note_horizon(at, &entry->items[0]);
-    int code = lookup_records(at->lookup, entry, &visit, err);
-    /* the server would take a long silence for a connection that is gone */
-    if (code == 0 && entry->items[0].seq % EACH == 0) {
-        code = db_exec(at->db, SLICE_LITERAL("DO 1"), NULL, err);
-    }
-    return code;
+    return lookup_records(at->lookup, entry, &visit, err);
 }
 
 static int settle_suspects(struct deep *at, struct err *err)
 {
-    struct retained_visit visit = {look_for_earlier, at};
+    struct retained_visit visit = {look_for_earlier, at, at->db};
     if (at->suspect_count == 0) {
         return 0;
     }
@@ -417,7 +411,7 @@ int deep_stream(struct journal *journal, struct db *db, const struct stream *str
     at->stream = stream;
     at->rules = rules;
     at->cutoff_us = judge_cutoff(rules->now_us, rules->since_us);
-    struct retained_visit visit = {gather, at};
+    struct retained_visit visit = {gather, at, db};
     int code = start(at, err);
     code = code ? code : retained_walk(&at->retained, journal, stream, &visit, err);
     code = code ? code : look_up_group(at, err);

@@ -125,7 +125,7 @@ static int open_journal(struct repairing *at, struct err *err)
 
 static int restore_batch(struct repairing *at, struct err *err)
 {
-    struct retained_visit visit = {visit_retained, at};
+    struct retained_visit visit = {visit_retained, at, at->db};
     return at->restore && at->missing.count
                ? retained_walk(&at->retained, at->rules->journal, at->stream, &visit, err)
                : 0;

@@ -92,11 +92,23 @@ static int visit_entry(struct journal *journal, uint64_t seq,
     return code;
 }
 
+static int speak(struct db *db, int64_t *spoken_us, struct err *err)
+{
+    enum { EVERY_US = 5000000 };
+    int64_t now_us = clock_steady_us(&clock_system);
+    if (!db || now_us - *spoken_us < EVERY_US) {
+        return 0;
+    }
+    *spoken_us = now_us;
+    return db_exec(db, SLICE_LITERAL("DO 1"), NULL, err);
+}
+
 int retained_walk(const struct retained *retained, struct journal *journal,
                   const struct stream *stream, const struct retained_visit *visit,
                   struct err *err)
 {
     struct collected at = {.retained = retained, .stream = stream->name, .next_seq = 1};
+    int64_t spoken_us = clock_steady_us(&clock_system);
     int code = 0;
     at.seqs = malloc(SEQS_MAX * sizeof *at.seqs);
     if (!at.seqs) {
@@ -107,6 +119,7 @@ int retained_walk(const struct retained *retained, struct journal *journal,
         code = journal_visit(journal, at.next_seq, collect, &at, err);
         for (size_t i = 0; i < at.count && code == 0; i++) {
             code = visit_entry(journal, at.seqs[i], visit, err);
+            code = code ? code : speak(visit->db, &spoken_us, err);
         }
     } while (code == 0 && at.count == SEQS_MAX);
     free(at.seqs);

@@ -27,6 +27,8 @@ int retained_find(struct journal *journal, struct db *db, const struct stream *s
 struct retained_visit {
     int (*visit)(struct journal_entries *entry, void *context, struct err *err);
     void *context;
+    struct db *db; /* not NULL: it is spoken to every few seconds, since the server takes
+                    * a long silence for a connection that is gone */
 };
 int retained_walk(const struct retained *retained, struct journal *journal,
                   const struct stream *stream, const struct retained_visit *visit,

@@ -82,7 +82,8 @@ static void append_extreme(struct buf *sql, const struct audit_columns *columns,
     buf_printf(sql, "%s LIMIT 1)", order);
 }
 
-static void append_select(struct buf *sql, const struct audit_columns *columns)
+static void append_select(struct buf *sql, const struct audit_columns *columns,
+                          const char *by)
 {
     buf_append_text(sql, "SELECT ");
     columns_append(sql, "n", columns->stream->entity.id);
@@ -98,7 +99,7 @@ static void append_select(struct buf *sql, const struct audit_columns *columns)
     buf_append_text(sql, " FROM ");
     ddl_append_identifier(sql, columns->stream->entity.name);
     buf_append_text(sql, " n WHERE ");
-    columns_append(sql, "n", columns->stream->entity.id);
+    columns_append(sql, "n", by);
 }
 
 static void append_order(struct buf *sql, const struct audit_columns *columns)
@@ -186,7 +187,7 @@ int scan_run(const struct scan *scan, uint64_t after_id, struct err *err)
     int code;
     do {
         struct buf sql = {0};
-        append_select(&sql, scan->columns);
+        append_select(&sql, scan->columns, scan->columns->stream->entity.id);
         buf_printf(&sql, " > %llu", (unsigned long long)after_id);
         append_order(&sql, scan->columns);
         buf_printf(&sql, " LIMIT %zu", scan->chunk_rows);
@@ -201,9 +202,19 @@ int scan_ids(const struct scan *scan, const uint64_t *ids, size_t count, struct 
 {
     struct scan_chunk chunk = {0};
     struct buf sql = {0};
-    append_select(&sql, scan->columns);
+    append_select(&sql, scan->columns, scan->columns->stream->entity.id);
     scan_append_ids(&sql, ids, count);
     append_order(&sql, scan->columns);
+    return run_statement(scan, &sql, &chunk, err);
+}
+
+int scan_key(const struct scan *scan, struct slice key, struct err *err)
+{
+    struct scan_chunk chunk = {0};
+    struct buf sql = {0};
+    append_select(&sql, scan->columns, scan->columns->key->name);
+    buf_append_text(&sql, " = ");
+    db_append_quoted(&sql, key);
     return run_statement(scan, &sql, &chunk, err);
 }
 

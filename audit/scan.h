@@ -52,6 +52,9 @@ int scan_run(const struct scan *scan, uint64_t after_id, struct err *err);
 /* The same of these ids alone, in one statement. */
 int scan_ids(const struct scan *scan, const uint64_t *ids, size_t count, struct err *err);
 
+/* The same of the entity with this key, as the database compares keys. */
+int scan_key(const struct scan *scan, struct slice key, struct err *err);
+
 /* " IN (1,2,3)" */
 void scan_append_ids(struct buf *out, const uint64_t *ids, size_t count);
 

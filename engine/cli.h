@@ -151,5 +151,6 @@ int cli_schema(const struct cli *cli);
 int cli_audit(const struct cli *cli);
 int cli_check(const struct cli *cli);
 int cli_repair(const struct cli *cli);
+int cli_explain(const struct cli *cli);
 
 #endif

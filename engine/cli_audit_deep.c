@@ -144,8 +144,9 @@ static void advise(const struct stream *stream, const struct deep_report *report
     }
     if (kinds[DEEP_ALTERED]) {
         cli_fail(EXIT_PROBLEM,
-                 "stream %s: values that differ are left as they are: `holdfast journal "
-                 "show ENTRY` has what was taken; which is right is yours to say",
+                 "stream %s: values that differ are left as they are: `holdfast explain "
+                 "KEY` and `holdfast journal show ENTRY` say what was taken; which is "
+                 "right is yours to say",
                  stream->name);
     }
     if (kinds[DEEP_UNREADABLE]) {

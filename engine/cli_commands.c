@@ -236,6 +236,23 @@ const struct command cli_commands[] = {
         .run = cli_audit,
     },
     {
+        .name = "explain", .arguments = "KEY",
+        .summary = "one entity's story, from the journal and the database",
+        .help = "KEY is the entity's key, such as an ip. For each stream: its row, whether\n"
+                "count, first and last time agree with its events; the records of it that\n"
+                "the journal retains, each with its entry (seq) and place there (index),\n"
+                "when it was journaled and what became of it; its events; dead letters\n"
+                "that hold the key; and how far its lanes are applied, and since when. A\n"
+                "record `made_its_event`, `met_its_event` (a duplicate or a conflict), is\n"
+                "`pending` or `aged` (older than check.since), or is off as `audit --deep`\n"
+                "says it. Exit 1 where something is off, or nothing is known. Reads the\n"
+                "journal through, beside a running engine.\n"
+                "\n"
+                "  holdfast explain 203.0.113.9 --stream mozi\n",
+        .options = WITH(STREAM) | WITH(LIMIT) | WITH(QUIET) | WITH(JSON),
+        .args_min = 1, .args_max = 1, .run = cli_explain,
+    },
+    {
         .name = "check", .arguments = "",
         .summary = "has every entity its events, and do they agree?",
         .help = "For each stream: entities without events, coverage, events without an\n"

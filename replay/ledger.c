@@ -1,5 +1,7 @@
 #include "replay/ledger.h"
 
+#include "schema/value.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -114,6 +116,7 @@ static int read_row(const struct db_rows *rows, struct ledger_row *out_row,
     row.conflicts = read_number(db_cell(rows, 0, 5));
     row.retried = read_number(db_cell(rows, 0, 6));
     row.given_up = read_number(db_cell(rows, 0, 7));
+    (void)value_parse_time(db_cell(rows, 0, 8), 0, &row.moved_us);
     *out_row = row;
     return 0;
 }
@@ -122,9 +125,9 @@ int ledger_read(struct db *db, const struct ledger_lane *lane, bool lock,
                 struct ledger_row *out_row, struct err *err)
 {
     struct buf sql = {0};
-    buf_append_text(&sql,
-                    "SELECT applied_seq, HEX(applied_sum), records, events, "
-                    "duplicates, conflicts, retried, given_up FROM `" LEDGER_TABLE "`");
+    buf_append_text(&sql, "SELECT applied_seq, HEX(applied_sum), records, events, "
+                          "duplicates, conflicts, retried, given_up, updated_at FROM "
+                          "`" LEDGER_TABLE "`");
     append_lane(&sql, lane);
     buf_append_text(&sql, lock ? " FOR UPDATE" : "");
     struct db_rows rows = {0};

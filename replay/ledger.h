@@ -27,6 +27,7 @@ struct ledger_row {
     uint64_t conflicts;
     uint64_t retried;  /* of the lane up to position: dead letters tried again */
     uint64_t given_up; /* records of gaps that were accepted */
+    int64_t moved_us;  /* when it last moved, by the server's clock; only as read */
 };
 
 /* CREATE TABLE IF NOT EXISTS holdfast_ledger. Pure. */

@@ -124,12 +124,17 @@ void cli_kit_stop(struct cli_kit *cli)
     cli->engine = 0;
 }
 
-void cli_kit_ingest(struct cli_kit *cli, const char *lines)
+void cli_kit_send(struct cli_kit *cli, const char *lines)
 {
     const char *argv[] = {world_holdfast(), "ingest",    "--stream", "mozi",
                           "--config",       cli->config, "-",        NULL};
-    int64_t pending = 1;
     cr_assert_eq(world_run(argv, lines, NULL, CLI_KIT_TIMEOUT_MS), 0);
+}
+
+void cli_kit_ingest(struct cli_kit *cli, const char *lines)
+{
+    int64_t pending = 1;
+    cli_kit_send(cli, lines);
     while (pending) {
         struct json_value *found = cli_kit_run(cli, "audit", 0);
         pending = json_as_integer(cli_kit_at(found, "totals.pending"), 0);

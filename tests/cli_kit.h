@@ -36,7 +36,8 @@ void cli_kit_expect_text(const struct json_value *value, const char *path,
 void cli_kit_serve(struct cli_kit *cli);
 void cli_kit_stop(struct cli_kit *cli);
 
-/* One batch of CSV lines into the running engine; until all it was given is applied. */
+/* One batch of CSV lines into the running engine; and until all is applied. */
+void cli_kit_send(struct cli_kit *cli, const char *lines);
 void cli_kit_ingest(struct cli_kit *cli, const char *lines);
 
 #endif

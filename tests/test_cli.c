@@ -86,6 +86,7 @@ static const char *const commands[] = {
     "schema",
     "audit",
     "check",
+    "explain",
     "repair",
 };
 
@@ -119,6 +120,9 @@ static const char *const misused[] = {
     "journal ls --limit ten @",
     "journal backup @",
     "journal repair @",
+    "explain @",
+    "explain 10.0.0.1 --limit 0 @",
+    "audit --stream mozi @",
     "journal export --from one @",
     "deadletter show 12 @",
     "deadletter accept @",
