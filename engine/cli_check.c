@@ -24,6 +24,9 @@ static void print_runs(const struct check_explained *why)
 {
     char from[CLI_TIME_TEXT];
     char to[CLI_TIME_TEXT];
+    if (why->runs_total == 0) {
+        return;
+    }
     printf("  %" PRIu64 " runs of consecutive ids%s\n", why->runs_total,
            why->runs_total > why->run_count ? "; the longest:" : ":");
     for (size_t i = 0; i < why->run_count; i++) {

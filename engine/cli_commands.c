@@ -42,7 +42,8 @@ const struct command cli_commands[] = {
     {
         .name = "status", .arguments = "",
         .summary = "how it stands: journal, lanes, database",
-        .help = "Asks the running engine; where none runs, reads the journal.\n"
+        .help = "Asks the running engine; where none runs, reads the journal. An overview;\n"
+                "--json tells all.\n"
                 "\n"
                 "  holdfast status --json | jq .\n",
         .options = WITH(JSON), .run = cli_status,

@@ -2,11 +2,24 @@
  * journal's. */
 #include "engine/cli.h"
 #include "engine/cli_control.h"
+#include "engine/cli_overview.h"
 #include "engine/cli_text.h"
 #include "engine/json.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+
+static int show_status(struct slice json, bool as_json)
+{
+    struct buf overview = {0};
+    if (as_json || !cli_overview(json, &overview)) {
+        return cli_show(json, as_json);
+    }
+    int exit_code = overview.failed ? cli_fail(EXIT_INTERNAL, "no memory for the answer")
+                                    : cli_print(buf_slice(&overview));
+    buf_free(&overview);
+    return exit_code;
+}
 
 /* ---- status without an engine ---------------------------------------------------- */
 
@@ -100,7 +113,7 @@ static int status_of_journal(const struct config *config, bool as_json)
     } else if (read_journal(config, journal, json, &err)) {
         exit_code = cli_fail_err(&err);
     } else {
-        exit_code = cli_show(json_result(json), as_json);
+        exit_code = show_status(json_result(json), as_json);
     }
     json_free(json);
     journal_close(journal);
@@ -121,7 +134,7 @@ int cli_status(const struct cli *cli)
     if (code == ERR_NOT_FOUND) {
         exit_code = status_of_journal(config, as_json);
     } else {
-        exit_code = code ? cli_fail_err(&err) : cli_show(buf_slice(&body), as_json);
+        exit_code = code ? cli_fail_err(&err) : show_status(buf_slice(&body), as_json);
     }
     buf_free(&body);
     config_free(config);
