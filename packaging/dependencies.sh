@@ -17,12 +17,17 @@ dependencies_build="
 # A private database server, for the tests and the benchmark.
 dependencies_database="mariadb-server-core mariadb-client-core"
 
+# To make the Debian package.
+dependencies_package="dpkg-dev file"
+
 # To test and lint. Alerts go to a real mail server (aiosmtpd), over TLS (openssl makes the
 # certificate); spin checks the protocol's model; the dashboard is looked at with a real
-# browser.
+# browser. The package is installed into a Debian of its own (debootstrap); its unit is held
+# against systemd's own analysis and a trace of the engine, its manual against mandoc.
 dependencies_test="
-    $dependencies_database libcriterion-dev clang-format clang-tidy
+    $dependencies_database $dependencies_package libcriterion-dev clang-format clang-tidy
     python3-aiosmtpd openssl spin python3 chromium chromium-driver
+    debootstrap lintian mandoc strace systemd
 "
 
 # For the fault suite (tests/faults/run.sh): libFuzzer comes with clang, mariadb-dump with
