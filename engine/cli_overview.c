@@ -19,6 +19,7 @@ static bool flag(const struct json_value *object, const char *key)
     return json_as_bool(json_get(object, key), false);
 }
 
+/* Lanes that stand still hold no connection: that is no news. */
 static void append_head(struct buf *out, const struct json_value *status)
 {
     bool running = json_as_bool(json_get(status, "running"), true);
@@ -29,13 +30,14 @@ static void append_head(struct buf *out, const struct json_value *status)
     } else {
         buf_printf(out, "NOT READY: %s", text(status, "not_ready_because"));
     }
-    if (running) {
+    if (flag(status, "paused")) {
+        buf_append_text(out, "; PAUSED: `holdfast resume` ends that");
+    } else if (running) {
         buf_append_text(out, flag(status, "connected")
                                  ? "; the database is connected"
                                  : "; the database is NOT connected");
     }
-    buf_append_text(
-        out, flag(status, "paused") ? "; PAUSED: `holdfast resume` ends that\n" : "\n");
+    buf_append_char(out, '\n');
 }
 
 static void append_journal(struct buf *out, const struct json_value *status)

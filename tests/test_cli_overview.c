@@ -45,11 +45,20 @@ Test(cli_overview, what_is_wrong_stands_out)
         "\"connected\":false,\"paused\":true,\"accepted\":0,\"pending\":0,"
         "\"journal\":{\"size_max\":1024,\"used_bytes\":1024,\"refusing\":true},"
         "\"lanes\":[]}",
-        "NOT READY: the journal has no room; the database is NOT connected; PAUSED: "
-        "`holdfast resume` ends that\n"
+        "NOT READY: the journal has no room; PAUSED: `holdfast resume` ends that\n"
         "journal: 0 records accepted, 0 pending, 0 dead letters kept; 1.0 KiB of 1.0 KiB "
         "used; FULL, new batches are refused\n"
         "no lanes: nothing was taken in yet\n");
+}
+
+Test(cli_overview, without_a_database)
+{
+    expect("{\"ready\":true,\"connected\":false,\"paused\":false,\"accepted\":0,"
+           "\"pending\":0,\"journal\":{\"size_max\":1024,\"used_bytes\":0},\"lanes\":[]}",
+           "ready; the database is NOT connected\n"
+           "journal: 0 records accepted, 0 pending, 0 dead letters kept; 0 B of 1.0 KiB "
+           "used\n"
+           "no lanes: nothing was taken in yet\n");
 }
 
 Test(cli_overview, a_journal_without_an_engine)
