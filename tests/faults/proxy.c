@@ -88,7 +88,7 @@ static uint32_t rate_of(struct proxy *proxy)
     return rate;
 }
 
-/* A slow link passes a tenth of a second's bytes and rests as long. */
+/* A slow link takes its time for each tenth of a second's bytes. */
 static bool pass(const struct connection *at, int fd, const char *bytes, size_t len)
 {
     uint32_t rate = rate_of(at->proxy);
@@ -99,8 +99,9 @@ static bool pass(const struct connection *at, int fd, const char *bytes, size_t 
             return false;
         bytes += now;
         len -= now;
-        if (rate)
-            (void)nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
+        uint64_t rest_us = rate ? (uint64_t)now * 1000000 / rate : 0;
+        if (rest_us > 0)
+            (void)usleep((useconds_t)rest_us);
     }
     return true;
 }
