@@ -68,7 +68,9 @@ int cli_exit_code(enum err_code code)
 
 int cli_fail_err(const struct err *err)
 {
-    return cli_fail(cli_exit_code(err->code), "%s", err->message);
+    bool advised = err->code != ERR_CORRUPT || strstr(err->message, "journal repair");
+    return cli_fail(cli_exit_code(err->code), "%s%s", err->message,
+                    advised ? "" : "; see `holdfast journal verify` and `journal repair`");
 }
 
 /* ---- Help ------------------------------------------------------------------------ */

@@ -32,7 +32,10 @@ int portion_make(const struct portion_wish *wish, struct portion *out_portion,
     }
     if (code != ERR_OK) {
         portion_free(&made);
-        return code;
+        return code == ERR_CORRUPT
+                   ? err_wrap(err, "the journal is damaged, stop the engine and see "
+                                   "`holdfast journal verify` and `journal repair`")
+                   : code;
     }
     *out_portion = made;
     return ERR_OK;

@@ -131,14 +131,19 @@ void cli_kit_send(struct cli_kit *cli, const char *lines)
     cr_assert_eq(world_run(argv, lines, NULL, CLI_KIT_TIMEOUT_MS), 0);
 }
 
-void cli_kit_ingest(struct cli_kit *cli, const char *lines)
+void cli_kit_wait_applied(struct cli_kit *cli)
 {
     int64_t pending = 1;
-    cli_kit_send(cli, lines);
     while (pending) {
         struct json_value *found = cli_kit_run(cli, "audit", 0);
         pending = json_as_integer(cli_kit_at(found, "totals.pending"), 0);
         json_value_free(found);
         cr_assert_eq(kill(cli->engine, 0), 0, "the engine ended");
     }
+}
+
+void cli_kit_ingest(struct cli_kit *cli, const char *lines)
+{
+    cli_kit_send(cli, lines);
+    cli_kit_wait_applied(cli);
 }

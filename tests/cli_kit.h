@@ -36,6 +36,9 @@ void cli_kit_expect_text(const struct json_value *value, const char *path,
 void cli_kit_serve(struct cli_kit *cli);
 void cli_kit_stop(struct cli_kit *cli);
 
+/* Until nothing is pending; the engine runs. */
+void cli_kit_wait_applied(struct cli_kit *cli);
+
 /* One batch of CSV lines into the running engine; and until all is applied. */
 void cli_kit_send(struct cli_kit *cli, const char *lines);
 void cli_kit_ingest(struct cli_kit *cli, const char *lines);
