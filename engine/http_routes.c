@@ -12,6 +12,7 @@
 enum access {
     ACCESS_OPEN,    /* no token */
     ACCESS_TOKEN,   /* where tokens are set, one of them */
+    ACCESS_RECORDS, /* so too; where none are, only under no name, see check_host */
     ACCESS_CONTROL, /* over the control socket alone */
 };
 
@@ -184,7 +185,7 @@ static const struct route routes[] = {
     {"GET", "/healthz", NULL, ACCESS_OPEN, request_answer_ok},
     {"GET", "/readyz", NULL, ACCESS_OPEN, get_ready},
     {"GET", "/version", NULL, ACCESS_OPEN, get_version},
-    {"GET", "/v1/dashboard", NULL, ACCESS_TOKEN, get_dashboard},
+    {"GET", "/v1/dashboard", NULL, ACCESS_RECORDS, get_dashboard},
     {"GET", "/", "", ACCESS_OPEN, get_page}, /* holds no data, and asks for it */
     {"GET", "/dashboard/", NULL, ACCESS_OPEN, get_page},
     {"POST", "/control/pause", NULL, ACCESS_CONTROL, http_control_pause},
@@ -239,6 +240,37 @@ static unsigned check_token(struct request *request, struct err *err)
     return 0;
 }
 
+/* An address, or localhost: "127.0.0.1:8640", "[::1]". */
+static bool is_address(struct slice host)
+{
+    static const char local[] = "localhost";
+    static const char port[] = ":0123456789";
+    size_t name = sizeof local - 1;
+    if (host.len >= name && strncasecmp(host.data, local, name) == 0) {
+        return strspn(host.data + name, port) == host.len - name;
+    }
+    return host.len &&
+           (host.data[0] == '[' || strspn(host.data, ".:0123456789") == host.len);
+}
+
+/* Without tokens nothing but the address tells a reader on this machine from a page of
+ * elsewhere in his browser, whose name was made to lead here after it was loaded. Such a
+ * page comes under its name. */
+static unsigned check_host(const struct request *request, struct err *err)
+{
+    const char *host = request_header(request, MHD_HTTP_HEADER_HOST);
+    if (request->control || request->http->tokens ||
+        request->route->access != ACCESS_RECORDS || !host ||
+        is_address(slice_text(host))) {
+        return 0;
+    }
+    err_set(err, ERR_INVALID, 0,
+            "without intake.token_file records are shown under an address alone: ask "
+            "http://127.0.0.1:PORT/, not '%.100s'; or set it",
+            host);
+    return MHD_HTTP_FORBIDDEN;
+}
+
 static unsigned check_stream(const struct request *request, struct err *err)
 {
     if (request->route->run == http_records_run && request->tail.len &&
@@ -273,6 +305,7 @@ unsigned request_route(struct request *request, const char *method, const char *
         request->route = route;
         request->tail = tail;
         unsigned status = check_token(request, err);
+        status = status ? status : check_host(request, err);
         return status ? status : check_stream(request, err);
     }
     if (request->allow) {

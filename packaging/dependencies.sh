@@ -26,7 +26,7 @@ dependencies_package="dpkg-dev file"
 # against systemd's own analysis and a trace of the engine, its manual against mandoc.
 dependencies_test="
     $dependencies_database $dependencies_package libcriterion-dev clang-format clang-tidy
-    python3-aiosmtpd openssl spin python3 chromium chromium-driver
+    python3-aiosmtpd openssl spin python3 chromium chromium-driver chromium-sandbox
     debootstrap lintian mandoc strace systemd
 "
 

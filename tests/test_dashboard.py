@@ -195,6 +195,23 @@ return [...table.tBodies[0].rows].map((r) => Object.fromEntries(
   [...r.cells].map((c, i) => [heads[i], c.innerText.trim()])));
 """
 
+# Notes how long the page waits before it asks again, and which of these waits go on.
+NOTE_WAITS = """
+window.waits = []; window.pending = new Set();
+const set = window.setTimeout, clear = window.clearTimeout;
+window.setTimeout = (f, ms) => {
+  const id = set(() => { pending.delete(id); f(); }, ms);
+  waits.push(ms); pending.add(id);
+  return id;
+};
+window.clearTimeout = (id) => { pending.delete(id); clear(id); };
+"""
+
+HIDE = """
+Object.defineProperty(document, "hidden", {value: arguments[0], configurable: true});
+document.dispatchEvent(new Event("visibilitychange"));
+"""
+
 # What reaches beyond the right edge of the screen, if anything does.
 TOO_WIDE = """
 const root = document.documentElement;
@@ -244,8 +261,6 @@ class Dashboard(unittest.TestCase):
         self.browser.log()
 
     def tearDown(self):
-        if self._outcome.result.failures or self._outcome.result.errors:
-            print("the console:", self.browser.log(), file=sys.stderr)
         self.browser.open("about:blank")
 
     # ---- Helpers -----------------------------------------------------------------
@@ -438,8 +453,10 @@ class Dashboard(unittest.TestCase):
         engine.post([record(0)])
         self.browser.open(engine.url)
         self.await_line("Well")
+        self.browser.run(NOTE_WAITS)
         engine.stop()
         self.await_line("No answer: the engine does not answer since ")
+        wait_until(lambda: 4000 in self.browser.run("return waits"), "it asks less often")
         self.assertIn("What is below is old", self.browser.text("#as-of"))
         self.examine("no-answer")
         engine.start()
@@ -491,7 +508,7 @@ class Dashboard(unittest.TestCase):
                 "return [e.id || e.innerText, s.outlineStyle]"))
         self.assertEqual(reached[0][0], "hold")
         names = [name for name, _ in reached]
-        for wanted in ("2 more", "Status as JSON", "Metrics"):
+        for wanted in ("2 more like it", "Status as JSON", "Metrics"):
             self.assertIn(wanted, names)
         for name, outline in reached[:reached.index(["Metrics", "solid"])]:
             self.assertEqual(outline, "solid", reached)
@@ -529,6 +546,19 @@ class Dashboard(unittest.TestCase):
         nodes = self.browser.devtools("Accessibility.getFullAXTree")["nodes"]
         self.assertIn("mozi", named("rowheader"))
         self.assertIn("Stream", named("columnheader"))
+
+    def test_hidden(self):
+        """A tab that nobody looks at asks nothing, and asks at once when it is seen."""
+        engine = self.engine()
+        self.browser.open(engine.url)
+        self.browser.run(NOTE_WAITS)
+        wait_until(lambda: self.browser.run("return pending.size"), "it is to ask again")
+        self.browser.run("waits.length = 0;" + HIDE, True)
+        engine.post([record(i) for i in range(7)])
+        self.assertEqual(self.browser.run("return [...waits, ...pending]"), [])
+        self.browser.run(HIDE, False)
+        self.assertEqual(self.browser.run("return waits[0]"), 0)
+        wait_until(lambda: "7 in all" in self.browser.text("#accepted"), "it goes on")
 
     def test_policy(self):
         engine = self.engine()

@@ -956,6 +956,36 @@ Test(http, tokens)
     end(&f);
 }
 
+static void get_under(struct fixture *f, const char *host, int status)
+{
+    char text[256];
+    struct raw raw = raw_connect(f->port);
+    snprintf(text, sizeof text, "GET /v1/dashboard HTTP/1.1\r\nHost: %s\r\n\r\n", host);
+    raw_send_text(&raw, text);
+    struct raw_answer answer = raw_receive(&raw);
+    raw_close(&raw);
+    cr_expect_eq(answer.status, status, "%s: %d", host, answer.status);
+    raw_answer_free(&answer);
+}
+
+/* A page in a browser, whose name leads here now, must not read records. */
+Test(http, without_a_token_records_are_shown_under_an_address_alone)
+{
+    struct fixture f;
+    start(&f);
+    get_under(&f, "127.0.0.1", 200);
+    get_under(&f, "127.0.0.1:8640", 200);
+    get_under(&f, "[::1]:8640", 200);
+    get_under(&f, "LocalHost:8640", 200);
+    get_under(&f, "localhost", 200);
+    get_under(&f, "example.org", 403);
+    get_under(&f, "example.org:8640", 403);
+    get_under(&f, "localhost.example.org", 403);
+    get_under(&f, "127.0.0.1.example.org", 403);
+    get(&f, "/v1/status", 200, NULL);
+    end(&f);
+}
+
 Test(http, a_key_belongs_to_its_token)
 {
     struct fixture f;

@@ -81,11 +81,11 @@ async function ask(path) {
     credentials: "omit",
     signal: AbortSignal.timeout(TIMEOUT_MS),
   });
-  const body = await answer.json();
-  if (!answer.ok) {
-    throw new Refusal(answer.status, body.error ? body.error.message : answer.statusText);
+  if (answer.ok) {
+    return answer.json();
   }
-  return body;
+  const body = await answer.json().catch(() => ({})); // a proxy's own page, perhaps
+  throw new Refusal(answer.status, body.error?.message ?? `${answer.status} ${answer.statusText}`);
 }
 
 function askForToken() {

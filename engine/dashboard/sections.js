@@ -247,7 +247,7 @@ function fillSamples(cell, newestOnes) {
   const [first, ...rest] = newestOnes.map(makeSample);
   cell.replaceChildren(make("ul", {}, first));
   if (rest.length) {
-    const details = make("details", {}, make("summary", {}, `${rest.length} more`),
+    const details = make("details", {}, make("summary", {}, `${rest.length} more like it`),
       make("ul", {}, ...rest));
     details.open = wasOpen;
     cell.append(details);
