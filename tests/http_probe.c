@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
@@ -19,12 +20,16 @@ static bool probe_connect(struct http_probe *probe)
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return false;
+    /* head and body are two sends: without this the second waits for the peer's delayed
+     * acknowledgement of the first */
+    int at_once = 1;
     struct timeval patience = {.tv_sec = HTTP_PROBE_TIMEOUT_S};
     struct sockaddr_in to = {.sin_family = AF_INET,
                              .sin_port = htons(probe->port),
                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) != 0 ||
         setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience) != 0 ||
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &at_once, sizeof at_once) != 0 ||
         connect(fd, (struct sockaddr *)&to, sizeof to) != 0) {
         (void)close(fd);
         return false;
