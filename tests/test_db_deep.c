@@ -107,6 +107,9 @@ Test(deep, duplicates_conflicts_and_dead_letters_are_no_gaps)
     cli_kit_expect(found, "deep.0.gap_count", 0);
     cli_kit_expect(found, "deep.0.made_by_others", 0); /* who made them is retained */
     json_value_free(found);
+    free(cli_kit_text(&cli, "deadletter retry --set ip=10.0.0.30 --execute", 0));
+    cli_kit_wait_applied(&cli);
+    expect_clean(&cli, 12);
     cli_kit_end(&cli);
 }
 
@@ -342,6 +345,36 @@ Test(deep, an_older_entity_table_is_found)
     cli_kit_end(&cli);
 }
 
+/* Looks again and again while lanes apply: what it knows as applied is there. */
+Test(deep, beside_lanes_that_apply)
+{
+    struct cli_kit cli;
+    struct buf lines = {0};
+    char path[WORLD_PATH_MAX];
+    char log[WORLD_PATH_MAX];
+    int64_t records = 0;
+    begin(&cli, "");
+    for (unsigned i = 0; i < 30000; i++) {
+        buf_printf(&lines, "2026-01-08 %02u:%02u:%02u,10.1.%u.%u,%s\n", i / 3600 % 24,
+                   i / 60 % 60, i % 60, i % 40, i % 251, i % 3 ? "beacon" : "scan");
+    }
+    snprintf(path, sizeof path, "%.200s/lines.csv", cli.dir);
+    snprintf(log, sizeof log, "%.200s/ingest.log", cli.dir);
+    world_write_file(path, buf_text(&lines));
+    buf_free(&lines);
+    const char *argv[] = {world_holdfast(), "ingest",   "--stream", "mozi",
+                          "--config",       cli.config, path,       NULL};
+    pid_t ingest = world_spawn(argv, NULL, log);
+    while (records < 30006) {
+        struct json_value *found = cli_kit_run(&cli, "audit --deep", 0);
+        cli_kit_expect(found, "deep.0.gap_count", 0);
+        records = json_as_integer(cli_kit_at(found, "deep.0.records"), 0);
+        json_value_free(found);
+    }
+    cr_assert_eq(world_wait(ingest, CLI_KIT_TIMEOUT_MS), 0);
+    cli_kit_end(&cli);
+}
+
 /* What operators purge by age isn't missed; and an event that stands in is told apart. */
 Test(deep, purged_and_stood_in_for)
 {
@@ -355,6 +388,80 @@ Test(deep, purged_and_stood_in_for)
                        "'data_recovery' WHERE ip = '10.0.0.2'");
     found = cli_kit_run(&cli, "audit --deep", 1);
     expect_gap(found, 0, "stands_in", 1, 2);
+    json_value_free(found);
+    cli_kit_end(&cli);
+}
+
+/* ---- A stream of another kind -------------------------------------------------------
+ */
+
+/* The stream of docs/examples/readings.yaml: two lanes, text keys, milliseconds, local
+ * times, doubles, conflicts that are kept. */
+static void configure_readings(struct cli_kit *cli)
+{
+    char path[WORLD_PATH_MAX];
+    char text[8192];
+    snprintf(path, sizeof path, "%.180s/docs/examples/readings.yaml",
+             getenv("HOLDFAST_SOURCE"));
+    char *example = world_read_file(path);
+    cr_assert_not_null(example);
+    const char *streams = strstr(example, "\nstreams:");
+    cr_assert_not_null(streams);
+    snprintf(text, sizeof text,
+             "journal: {path: %s/journal, max_size: 64MiB, preallocate: 1MiB}\n"
+             "database: {socket: %s, name: %s, user: root}\n"
+             "time_zone: \"+08:00\"\n%s%s",
+             cli->dir, cli->w.socket, cli->kit.database, intake, streams);
+    world_write_file(cli->config, text);
+    free(example);
+}
+
+static void send_readings(struct cli_kit *cli, const char *lines)
+{
+    const char *argv[] = {world_holdfast(), "ingest",    "--stream", "readings",
+                          "--config",       cli->config, "-",        NULL};
+    cr_assert_eq(world_run(argv, lines, NULL, CLI_KIT_TIMEOUT_MS), 0);
+    cli_kit_wait_applied(cli);
+}
+
+Test(deep, all_types_of_columns_are_read_back_as_they_were_written)
+{
+    static const char *const serials[] = {"A-17", "a\\\"b", "深圳 1", "x'y%_\\\\t", "0"};
+    static const char *const values[] = {"0.1", "-1e300", "4.9e-324", "-0.0",
+                                         "123456789.125"};
+    struct cli_kit cli;
+    struct buf lines = {0};
+    cli_kit_begin(&cli, intake);
+    configure_readings(&cli);
+    cli_kit_serve(&cli);
+    for (unsigned i = 0; i < 300; i++) {
+        buf_printf(&lines,
+                   "{\"serial\":\"%s\",\"at\":\"2026-01-08 01:%02u:%02u.%03u\","
+                   "\"value\":%s,\"state\":\"on\"}\n",
+                   serials[i % 5], i / 60, i % 60, i, values[i / 7 % 5]);
+    }
+    send_readings(&cli, buf_text(&lines));
+    buf_free(&lines);
+    send_readings(&cli, "{\"serial\":\"A-17\",\"at\":\"2026-01-08 01:00:00.000\","
+                        "\"value\":7}\n"
+                        "{\"serial\":\"A-17\",\"at\":\"2026-01-08 01:00:05.005\","
+                        "\"value\":0.1}\n");
+    struct json_value *found = cli_kit_run(&cli, "audit --deep", 0);
+    cli_kit_expect(found, "totals.conflicts", 1);
+    cli_kit_expect(found, "totals.duplicates", 1);
+    cli_kit_expect(found, "deep.0.records", 302);
+    cli_kit_expect(found, "deep.0.gap_count", 0);
+    json_value_free(found);
+    found = cli_kit_run(&cli, "explain A-17", 0);
+    cli_kit_expect(found, "streams.0.records_found", 62);
+    json_value_free(found);
+
+    world_exec(&cli.w, "UPDATE device_readings SET value = 0.10000000000000002 WHERE "
+                       "serial = 'A-17' AND at = '2026-01-08 01:00:05.005'");
+    found = cli_kit_run(&cli, "audit --deep", 1);
+    cli_kit_expect(found, "deep.0.gap_count", 1);
+    expect_gap(found, 0, "altered", 1, 5);
+    cli_kit_expect_text(found, "deep.0.gaps.0.columns.0", "value");
     json_value_free(found);
     cli_kit_end(&cli);
 }
