@@ -33,6 +33,8 @@ struct body_handler {
     /* what was begun, if anything, is no record; reason: "json", "csv", "depth" */
     void (*broken)(void *context, struct slice bytes, const char *reason,
                    const char *detail);
+    /* the line that names the columns of all records after it; NULL: nobody asks */
+    void (*header)(void *context, struct slice bytes);
 };
 
 /* 0, however many records were broken. ERR_INVALID: no record at all was recognised (an

@@ -212,6 +212,8 @@ uint64_t body_parse_csv(struct slice text, const struct body_rules *rules,
     }
     if (!header) {
         rest = text;
+    } else if (handler->header) {
+        handler->header(handler->context, slice_trim(line.bytes));
     }
     while (rest.len) {
         read_line(&rest, &line);

@@ -21,6 +21,7 @@
 
 enum {
     PARTS_MAX = 4096,
+    HEADER_BYTES_MAX = 16 << 20,
     FIELDS_MAX = 256, /* of one record, known or not */
     ANSWER_VERSION = 1,
 };
@@ -69,7 +70,9 @@ struct intake_batch {
     struct value values[STREAM_FIELDS_MAX];
     struct known_name known[STREAM_FIELDS_MAX]; /* by place in the record */
 
-    struct arena text; /* of dead letters */
+    struct arena text;   /* of dead letters */
+    struct slice header; /* the line that names a CSV body's columns; empty: none */
+    size_t header_bytes; /* of its copies */
     int code; /* the first failure that ends the batch: ERR_NOMEM, ERR_TOO_LARGE */
 
     /* the append */
@@ -182,6 +185,50 @@ static bool grow_dead(struct part *part)
     return dead != NULL;
 }
 
+static bool is_within(const struct intake_batch *batch, struct slice text)
+{
+    struct slice body = batch->source.body;
+    return text.data >= body.data && text.data + text.len <= body.data + body.len;
+}
+
+/* Text that stands in the body is borrowed; other text is copied. */
+static struct slice keep(struct intake_batch *batch, struct arena *arena,
+                         struct slice text)
+{
+    if (text.len == 0 || is_within(batch, text)) {
+        return text;
+    }
+    struct slice copy = arena_copy(arena, text);
+    if (!copy.data) {
+        batch->code = ERR_NOMEM;
+    }
+    return copy;
+}
+
+/* A CSV line means nothing without the line that names its columns. Bounded: a long
+ * header before very many short lines would make much of little. */
+static struct slice with_header(struct intake_batch *batch, struct slice bytes)
+{
+    struct buf both = {0};
+    if (batch->header.len == 0) {
+        return bytes;
+    }
+    batch->header_bytes += batch->header.len;
+    if (batch->header_bytes > HEADER_BYTES_MAX) {
+        batch->code = ERR_TOO_LARGE;
+        return bytes;
+    }
+    buf_append_slice(&both, batch->header);
+    buf_append_char(&both, '\n');
+    buf_append_slice(&both, bytes);
+    if (!both.failed) {
+        bytes = keep(batch, &batch->text, buf_slice(&both));
+    }
+    batch->code = both.failed ? ERR_NOMEM : batch->code;
+    buf_free(&both);
+    return bytes;
+}
+
 static void bury(struct intake_batch *batch, const struct stream *stream,
                  struct slice bytes, const struct reject *reject)
 {
@@ -195,6 +242,7 @@ static void bury(struct intake_batch *batch, const struct stream *stream,
         return;
     }
     const char *detail = arena_copy(&batch->text, slice_text(reject->detail)).data;
+    bytes = with_header(batch, bytes);
     if (!detail || !grow_dead(part)) {
         batch->code = ERR_NOMEM;
         return;
@@ -228,26 +276,6 @@ static void on_begin(void *context)
     batch->field_count = 0;
     batch->too_many_fields = false;
     arena_clear(&batch->record_text);
-}
-
-static bool is_within(const struct intake_batch *batch, struct slice text)
-{
-    struct slice body = batch->source.body;
-    return text.data >= body.data && text.data + text.len <= body.data + body.len;
-}
-
-/* Text that stands in the body is borrowed; other text is copied. */
-static struct slice keep(struct intake_batch *batch, struct arena *arena,
-                         struct slice text)
-{
-    if (text.len == 0 || is_within(batch, text)) {
-        return text;
-    }
-    struct slice copy = arena_copy(arena, text);
-    if (!copy.data) {
-        batch->code = ERR_NOMEM;
-    }
-    return copy;
 }
 
 static void on_field(void *context, struct slice name, const struct raw_value *value)
@@ -419,6 +447,12 @@ static void on_broken(void *context, struct slice bytes, const char *reason,
     }
 }
 
+static void on_header(void *context, struct slice bytes)
+{
+    struct intake_batch *batch = context;
+    batch->header = bytes;
+}
+
 /* ---- Preparing
  * --------------------------------------------------------------------------- */
 
@@ -450,7 +484,8 @@ static int parse(struct intake_batch *batch, struct err *err)
                                    .begin = on_begin,
                                    .field = on_field,
                                    .end = on_end,
-                                   .broken = on_broken};
+                                   .broken = on_broken,
+                                   .header = on_header};
     int code = body_parse(batch->source.body, &names.rules, &handler, err);
     if (batch->code == ERR_NOMEM) {
         return err_set(err, ERR_NOMEM, 0, "out of memory while reading the body");
@@ -460,7 +495,8 @@ static int parse(struct intake_batch *batch, struct err *err)
     }
     if (batch->code == ERR_TOO_LARGE) {
         return err_set(err, ERR_TOO_LARGE, 0,
-                       "the body needs more than %d journal entries; send it in parts",
+                       "the body needs more than %d journal entries, or has too many "
+                       "wrong lines under a long header; send it in parts",
                        PARTS_MAX);
     }
     return code;

@@ -295,8 +295,11 @@ static bool rewrite(const struct letters_retry *retry, const struct stream *stre
                     struct slice bytes, struct buf *out)
 {
     struct rewriting rewriting = {.retry = retry, .out = out};
-    struct body_handler handler = {&rewriting, begin_record, put_field, end_record,
-                                   note_broken};
+    struct body_handler handler = {.context = &rewriting,
+                                   .begin = begin_record,
+                                   .field = put_field,
+                                   .end = end_record,
+                                   .broken = note_broken};
     struct intake_names names;
     struct err none = {0};
     size_t before = out->len;

@@ -419,6 +419,23 @@ Test(cli, dead_letters_are_tried_again_once)
     world_remove_dir(bench.dir);
 }
 
+Test(cli, a_line_under_a_header_is_tried_again_by_its_names)
+{
+    struct bench bench;
+    setup(&bench);
+    cr_assert_eq(run(&bench, "ingest --stream mozi - @",
+                     "event_type,city,ip,timestamp\nscan,Rome,300.1.1.1,2026-01-08 "
+                     "01:04:26\n",
+                     NULL),
+                 0);
+    expect(&bench, "deadletter show 1/0 @", 0, "scan,Rome,300.1.1.1");
+    expect(&bench, "deadletter retry 1/0 --set ip=10.0.0.7 --execute --json @", 0,
+           "\"retried\":1,\"refused\":0");
+    expect(&bench, "journal show 2 --json @", 0, "\"city\":\"Rome\"");
+    expect(&bench, "journal show 2 --json @", 0, "\"event_type\":\"scan\"");
+    world_remove_dir(bench.dir);
+}
+
 Test(cli, a_gap_is_accepted_by_the_engine_alone)
 {
     struct bench bench;

@@ -374,6 +374,39 @@ Test(intake, csv)
     end(&f);
 }
 
+Test(intake, a_wrong_line_of_csv_keeps_the_names_of_its_columns)
+{
+    struct fixture f;
+    start(&f);
+    struct intake_batch *batch =
+        send(&f, f.streams[0],
+             "event_type,ip,timestamp\nscan,1.2.3.4,t\nscan,\"1.2.3.4,t\n"
+             "scan,1.2.3.4,2026-01-01 00:00:01\n");
+    expect_letters(&f, 1,
+                   "1 time timestamp event_type,ip,timestamp\nscan,1.2.3.4,t;"
+                   "2 csv  event_type,ip,timestamp\nscan,\"1.2.3.4,t;");
+    intake_batch_free(batch);
+    end(&f);
+}
+
+Test(intake, a_long_header_over_many_wrong_lines_is_refused)
+{
+    struct fixture f;
+    struct buf body = {0};
+    struct err err = {0};
+    struct intake_batch *batch = NULL;
+    start(&f);
+    buf_printf(&body, "ip,timestamp,%0200000d\n", 0);
+    for (int i = 0; i < 200; i++) {
+        buf_append_text(&body, "x\n");
+    }
+    struct intake_source source = {.stream = f.streams[0], .body = buf_slice(&body)};
+    cr_expect_eq(intake_prepare(&f.rules, &source, &batch, &err), ERR_TOO_LARGE, "%s",
+                 err.message);
+    buf_free(&body);
+    end(&f);
+}
+
 /* ---- Lanes, routes, parts -------------------------------------------------------- */
 
 Test(intake, lanes_part_a_batch_by_key)
@@ -453,7 +486,8 @@ Test(intake, csv_of_several_streams)
     cr_assert_eq(intake_batch_result(batch)->accepted, 3);
     cr_assert_eq(kit_lane(&f.kit, "mozi", 0).running, 1);
     cr_assert_eq(kit_lane(&f.kit, "third", 0).running, 1);
-    expect_letters(&f, 3, "0 missing botnet_type 1767225600,,1.2.3.4;");
+    expect_letters(
+        &f, 3, "0 missing botnet_type timestamp,botnet_type,ip\n1767225600,,1.2.3.4;");
     intake_batch_free(batch);
     struct intake_source source = source_of(NULL, "1767225600,1.2.3.4,beacon\n");
     struct err err = {0};
