@@ -30,8 +30,9 @@ enum {
     X(STREAM, "stream", "NAME", "only this stream")                                      \
     X(LANE, "lane", "N", "only this lane of the stream")                                 \
     X(REASON, "reason", "WORD", "only dead letters of this reason")                      \
-    X(FROM, "from", "SEQ", "begin at this entry")                                        \
-    X(TO, "to", "SEQ", "end with this entry")                                            \
+    X(FROM, "from", "SEQ", "begin at this entry; of `replay` also a time")               \
+    X(TO, "to", "SEQ", "end with this entry; of `replay` also a time")                   \
+    X(INTO, "into", "DATABASE", "into this database of the configured server")           \
     X(SINCE, "since", "TIME", "only dead letters made at or after this time")            \
     X(UNTIL, "until", "TIME", "only dead letters made at or before this time")           \
     X(EXECUTE, "execute", "", "do it; without it only the plan is shown")                \

@@ -188,15 +188,34 @@ const struct command cli_commands[] = {
     },
     {
         .name = "replay", .arguments = "",
-        .summary = "go on where entries are gone for good",
-        .help = "A lane stops where the database lacks entries that the journal no longer\n"
+        .summary = "apply retained batches again, or go on where entries are gone",
+        .help = "--into applies a range of what the journal retains to another database on\n"
+                "the same server: a fresh copy, the state at a time, or a restored dump\n"
+                "taken further. Tables are made where they are missing. It works beside a\n"
+                "running engine, may be interrupted, and adds nothing twice when it is run\n"
+                "again. The range takes in whole batches; a time is when they were\n"
+                "received. From the beginning, or from where the ledger of that database\n"
+                "stands, the result is what the engine would have made by then, and an\n"
+                "engine that is pointed at it goes on from there. A range that begins\n"
+                "later has a place of its own in that ledger.\n"
+                "\n"
+                "Without --into it is about the configured database after it went back\n"
+                "(a restored dump, commits that the server lost): it says what was lost. A\n"
+                "running engine applies that by itself; where none runs, or it is paused,\n"
+                "--execute does it.\n"
+                "\n"
+                "  holdfast replay --to 2026-01-08T12:00:00Z --into botnet_noon\n"
+                "  holdfast replay --to 2026-01-08T12:00:00Z --into botnet_noon --execute\n"
+                "  holdfast replay --from 1000 --to 1999 --stream mozi --into look --execute\n"
+                "\n"
+                "A lane stops where the database lacks entries that the journal no longer\n"
                 "retains, or that were lost to damage. --accept-gap names exactly which;\n"
                 "with --execute the lane passes over just these, and their records are\n"
                 "counted as given up. Needs a running engine.\n"
                 "\n"
                 "  holdfast replay --accept-gap --stream mozi --lane 0\n",
-        .options = WITH(ACCEPT_GAP) | WITH(STREAM) | WITH(LANE) | WITH(EXECUTE) |
-                   WITH(JSON),
+        .options = WITH(FROM) | WITH(TO) | WITH(INTO) | WITH(ACCEPT_GAP) | WITH(STREAM) |
+                   WITH(LANE) | WITH(EXECUTE) | WITH(QUIET) | WITH(JSON),
         .run = cli_replay,
     },
     {

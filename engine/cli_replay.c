@@ -1,7 +1,8 @@
-/* `replay`: applying on purpose. */
+/* `replay`: applying on purpose (engine/cli_travel.c), and passing over what is gone. */
 #include "engine/cli.h"
 #include "engine/cli_control.h"
 #include "engine/cli_text.h"
+#include "engine/cli_travel.h"
 #include "engine/json.h"
 
 #include <inttypes.h>
@@ -72,13 +73,14 @@ static int show_or_accept(const struct cli *cli, const struct config *config,
     return exit_code;
 }
 
-int cli_replay(const struct cli *cli)
+static int pass_gap(const struct cli *cli)
 {
     struct config *config = NULL;
     struct gap_name name = {.stream = cli->text[OPTION_STREAM]};
-    if (!cli_has(cli, OPTION_ACCEPT_GAP)) {
-        return cli_fail(EXIT_USAGE,
-                        "--accept-gap is needed; see `holdfast replay --help`");
+    if (cli_has(cli, OPTION_FROM) || cli_has(cli, OPTION_TO) ||
+        cli_has(cli, OPTION_INTO)) {
+        return cli_fail(EXIT_USAGE, "--accept-gap goes without --from, --to and --into: "
+                                    "it is about a stopped lane of the engine");
     }
     if (!name.stream) {
         return cli_fail(EXIT_USAGE, "--stream is needed: whose lane lacks entries");
@@ -93,4 +95,16 @@ int cli_replay(const struct cli *cli)
     exit_code = exit_code ? exit_code : show_or_accept(cli, config, &name);
     config_free(config);
     return exit_code;
+}
+
+int cli_replay(const struct cli *cli)
+{
+    if (cli_has(cli, OPTION_ACCEPT_GAP)) {
+        return pass_gap(cli);
+    }
+    if (cli_has(cli, OPTION_LANE)) {
+        return cli_fail(EXIT_USAGE, "--lane goes with --accept-gap alone: a range is "
+                                    "applied with all of a stream's lanes");
+    }
+    return cli_travel(cli);
 }

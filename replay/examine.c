@@ -109,7 +109,7 @@ static void append_ledger(struct buf *out, const struct stream *stream)
 static void note_absent(struct buf *notes, const char *table)
 {
     struct buf note = {0};
-    buf_printf(&note, "table %s is not there; serve makes it\n", table);
+    buf_printf(&note, "table %s is not there; it will be made\n", table);
     const char *said = buf_text(notes);
     const char *text = buf_text(&note);
     if (text && !(said && strstr(said, text))) {

@@ -42,20 +42,42 @@ static void add_change(struct layout *layout, uint64_t seq)
     layout->changes[layout->change_count++] = seq;
 }
 
+/* ERR_NOT_FOUND: it was never saved, and the layout is as it was. */
+static int load(struct journal *journal, const char *name, struct layout *layout,
+                struct err *err)
+{
+    struct buf text = {0};
+    int code = journal_setting_get(journal, name, &text, err);
+    const char *known = code == ERR_OK ? buf_text(&text) : NULL;
+    if (known) {
+        parse(known, layout);
+    }
+    buf_free(&text);
+    return code;
+}
+
+int layout_read(struct journal *journal, const char *stream, struct layout *out_layout,
+                struct err *err)
+{
+    char name[NAME_MAX_BYTES];
+    struct layout layout = {0};
+    name_setting(stream, name);
+    int code = load(journal, name, &layout, err);
+    if (code != ERR_OK && code != ERR_NOT_FOUND) {
+        return code;
+    }
+    *out_layout = layout;
+    return ERR_OK;
+}
+
 int layout_update(struct journal *journal, const char *stream, uint32_t lanes,
                   struct layout *out_layout, struct err *err)
 {
     char name[NAME_MAX_BYTES];
-    struct buf text = {0};
     struct layout layout = {.lanes = lanes};
     name_setting(stream, name);
-    int code = journal_setting_get(journal, name, &text, err);
+    int code = load(journal, name, &layout, err);
     bool is_new = code == ERR_NOT_FOUND;
-    const char *known = code == ERR_OK ? buf_text(&text) : NULL;
-    if (known) {
-        parse(known, &layout);
-    }
-    buf_free(&text);
     if (code != ERR_OK && !is_new) {
         return code;
     }

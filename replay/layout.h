@@ -27,6 +27,10 @@ struct layout {
 int layout_update(struct journal *journal, const char *stream, uint32_t lanes,
                   struct layout *out_layout, struct err *err);
 
+/* As it was left; nothing is written, and a stream without one has no changes. */
+int layout_read(struct journal *journal, const char *stream, struct layout *out_layout,
+                struct err *err);
+
 /* The last change at or before `seq`; 0: none. */
 uint64_t layout_change_before(const struct layout *layout, uint64_t seq);
 

@@ -2,11 +2,13 @@
 
 enum { ENTRIES_MAX = 65536 };
 
-static void cut_at_change(const struct portion_wish *wish,
-                          struct journal_entries *entries)
+static void cut_at_end(const struct portion_wish *wish, struct journal_entries *entries)
 {
-    uint64_t change = layout_change_after(wish->layout, entries->items[0].seq);
-    while (entries->items[entries->count - 1].seq >= change) {
+    uint64_t end = layout_change_after(wish->layout, entries->items[0].seq);
+    if (wish->to_seq && wish->to_seq < end) {
+        end = wish->to_seq + 1;
+    }
+    while (entries->count && entries->items[entries->count - 1].seq >= end) {
         entries->count--;
     }
 }
@@ -23,7 +25,9 @@ int portion_make(const struct portion_wish *wish, struct portion *out_portion,
     int code = journal_read_lane(wish->journal, wish->stream->name, wish->lane,
                                  wish->after.seq, &limits, &made.entries, err);
     if (code == ERR_OK && made.entries.count) {
-        cut_at_change(wish, &made.entries);
+        cut_at_end(wish, &made.entries);
+    }
+    if (code == ERR_OK && made.entries.count) {
         code = decode_entries(wish->journal, wish->stream, &made.entries, &made.decoded,
                               err);
         code = code ? code
@@ -51,7 +55,7 @@ void portion_free(struct portion *portion)
 bool portion_wish_equal(const struct portion_wish *a, const struct portion_wish *b)
 {
     return a->journal == b->journal && a->stream == b->stream && a->lane == b->lane &&
-           a->after.seq == b->after.seq &&
+           a->after.seq == b->after.seq && a->to_seq == b->to_seq &&
            memcmp(a->after.sum, b->after.sum, sizeof a->after.sum) == 0 &&
            a->bytes_max == b->bytes_max && a->records_max == b->records_max;
 }

@@ -17,6 +17,7 @@ struct portion_wish {
     const struct layout *layout;
     uint32_t lane;
     struct journal_position after;
+    uint64_t to_seq; /* nothing behind this entry; 0: no end */
     uint64_t bytes_max;
     size_t records_max;
 };
@@ -28,7 +29,7 @@ struct portion {
 };
 
 /* As journal_read_lane and decode_entries; entries behind a change of the number of lanes
- * are left for another portion. */
+ * are left for another portion, and those behind the wish's end are left out. */
 int portion_make(const struct portion_wish *wish, struct portion *out_portion,
                  struct err *err);
 void portion_free(struct portion *portion);

@@ -440,7 +440,8 @@ Test(cli, a_gap_is_accepted_by_the_engine_alone)
 {
     struct bench bench;
     setup(&bench);
-    expect(&bench, "replay --stream mozi @", 64, NULL);
+    expect(&bench, "replay --lane 0 @", 64, NULL);
+    expect(&bench, "replay --stream mozi @", 69, NULL);
     expect(&bench, "replay --accept-gap @", 64, NULL);
     expect(&bench, "replay --accept-gap --stream none @", 64, NULL);
     expect(&bench, "replay --accept-gap --stream mozi @", 1, NULL);

@@ -55,10 +55,10 @@ Test(validate, what_serve_would_make_is_no_difference)
     struct bench bench;
     setup(&bench, "");
     expect(&bench, 0,
-           "notes: table holdfast_ledger is not there; serve makes it\n"
-           "table botnet_nodes_mozi is not there; serve makes it\n"
-           "table botnet_communications_mozi is not there; serve makes it\n"
-           "table botnet_nodes_test is not there; serve makes it\n");
+           "notes: table holdfast_ledger is not there; it will be made\n"
+           "table botnet_nodes_mozi is not there; it will be made\n"
+           "table botnet_communications_mozi is not there; it will be made\n"
+           "table botnet_nodes_test is not there; it will be made\n");
     expect_tables(&bench, 0);
     world_stop(&bench.w);
 }

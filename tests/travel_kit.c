@@ -77,7 +77,6 @@ struct json_value *travel_json(struct drive *d, const char *words, int exit_code
     for (size_t i = 0; args[i]; i++)
         argv[count++] = args[i];
     argv[count++] = "--json";
-    argv[count++] = "--quiet";
     argv[count++] = "--config";
     argv[count++] = d->engine.config;
     argv[count] = NULL;

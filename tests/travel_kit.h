@@ -23,7 +23,7 @@ void travel_database(struct drive *d, const char *name);
  * outputs together: free() it. */
 char *travel_command(struct drive *d, const char *words, int exit_code);
 
-/* The same with --json --quiet, of standard output alone; json_value_free. */
+/* The same with --json, of standard output alone; json_value_free. */
 struct json_value *travel_json(struct drive *d, const char *words, int exit_code);
 
 #endif
