@@ -69,6 +69,14 @@ static void on_broken(void *context, struct slice bytes, const char *reason,
     story->told++;
 }
 
+static void on_header(void *context, struct slice bytes)
+{
+    struct story *story = context;
+    expect_within(story, bytes);
+    fuzz_expect(!story->begun && story->ended == 0, "a header comes before its records");
+    story->told++;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const char *const csv[] = {"timestamp", "ip", "event_type"};
@@ -78,7 +86,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const struct body_rules *chosen = &rules[fuzz_byte(&data, &size) % 4];
     struct slice body = fuzz_copy(data, size);
     struct story story = {.body = body};
-    struct body_handler handler = {&story, on_begin, on_field, on_end, on_broken};
+    struct body_handler handler = {&story, on_begin,  on_field,
+                                   on_end, on_broken, on_header};
     struct err err = {0};
     int code = body_parse(body, chosen, &handler, &err);
     fuzz_expect(code == ERR_OK || (code == ERR_INVALID && err.message[0]),
