@@ -118,13 +118,28 @@ struct framing {
     unsigned lengths;
     unsigned encodings;
     bool chunked;
+    bool misnamed; /* a header whose name is no name */
 };
+
+/* RFC 9110's token. libmicrohttpd takes "Content-Length " for a header of that name, with
+ * the blank, which others read as Content-Length. */
+static bool is_token(const char *name)
+{
+    static const char signs[] = "!#$%&'*+-.^_`|~";
+    const char *at = name;
+    while ((*at >= 'a' && *at <= 'z') || (*at >= 'A' && *at <= 'Z') ||
+           (*at >= '0' && *at <= '9') || (*at && strchr(signs, *at))) {
+        at++;
+    }
+    return at > name && *at == '\0';
+}
 
 static enum MHD_Result note_framing(void *context, enum MHD_ValueKind kind,
                                     const char *key, const char *value)
 {
     (void)kind;
     struct framing *framing = context;
+    framing->misnamed = framing->misnamed || !is_token(key);
     if (strcasecmp(key, MHD_HTTP_HEADER_CONTENT_LENGTH) == 0) {
         framing->lengths++;
     } else if (strcasecmp(key, MHD_HTTP_HEADER_TRANSFER_ENCODING) == 0) {
@@ -140,6 +155,12 @@ static unsigned check_framing(const struct request *request, struct err *err)
     struct framing framing = {0};
     MHD_get_connection_values(request->connection, MHD_HEADER_KIND, note_framing,
                               &framing);
+    if (framing.misnamed) {
+        err_set(err, ERR_INVALID, 0,
+                "a header's name holds something else than letters, digits and signs "
+                "such as '-'; is there a blank before its colon?");
+        return MHD_HTTP_BAD_REQUEST;
+    }
     bool clear = framing.lengths + framing.encodings <= 1 &&
                  (framing.encodings == 0 || framing.chunked);
     if (!clear) {

@@ -227,6 +227,9 @@ Test(http, requests_that_are_wrong)
                POST "Transfer-Encoding: chunked\r\nTransfer-Encoding: x\r\n\r\n0\r\n\r\n",
                400);
     expect_raw(&f, POST "Transfer-Encoding: x\r\n\r\n", 400);
+    expect_raw(&f, POST "Transfer-Encoding : chunked\r\nContent-Length: 3\r\n\r\nabc",
+               400);
+    expect_raw(&f, POST "Content-Length\t: 0\r\nContent-Length: 3\r\n\r\nabc", 400);
     post(&f, RECORDS, "", 400, "empty");
     post(&f, RECORDS, "[1]", 400, "no record");
     post(&f, RECORDS, "{", 400, NULL);
