@@ -485,12 +485,16 @@ static bool set_options(MYSQL *handle, const struct db_config *config, bool over
     return !failed;
 }
 
+/* The server's init_connect came first, and may have said anything: above all in which
+ * character set the session reads, since text is escaped for UTF-8. */
 static int set_up_session(struct db *db, const struct db_config *config, struct err *err)
 {
-    int code = db_exec(db,
-                       SLICE_LITERAL("SET SESSION TRANSACTION ISOLATION LEVEL "
-                                     "READ COMMITTED, READ WRITE"),
-                       NULL, err);
+    int code = db_exec(db, SLICE_LITERAL("SET NAMES utf8mb4"), NULL, err);
+    code = code ? code
+                : db_exec(db,
+                          SLICE_LITERAL("SET SESSION TRANSACTION ISOLATION LEVEL "
+                                        "READ COMMITTED, READ WRITE"),
+                          NULL, err);
     if (code) {
         return code;
     }
@@ -672,6 +676,14 @@ static void note_socket(struct db *db)
     pthread_mutex_unlock(&db->socket_lock);
 }
 
+/* The library keeps a copy to reconnect with, which it never does here. */
+static void forget_password(MYSQL *handle)
+{
+    if (handle->passwd) {
+        explicit_bzero(handle->passwd, strlen(handle->passwd));
+    }
+}
+
 static int log_in(struct db *db, const struct db_config *config,
                   const struct db_host *host, struct err *err)
 {
@@ -693,6 +705,7 @@ static int log_in(struct db *db, const struct db_config *config,
                                         config->user, password, config->name, host->port,
                                         config->socket, CLIENT_FOUND_ROWS);
     explicit_bzero(password, sizeof password);
+    forget_password(db->handle);
     if (!connected) {
         return fail(db, err);
     }
