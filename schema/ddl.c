@@ -302,6 +302,23 @@ static void append_grant(struct buf *out, const struct ddl_rights *rights,
     append_grantee(out, rights, "");
 }
 
+/* In a grant on all tables the database is a pattern: "_" would stand for any character,
+ * and reach its neighbours. */
+static void append_database(struct buf *out, const char *name)
+{
+    buf_append_char(out, '`');
+    for (; *name; name++) {
+        if (*name == '_' || *name == '%' || *name == '\\') {
+            buf_append_char(out, '\\');
+        }
+        if (*name == '`') {
+            buf_append_char(out, '`');
+        }
+        buf_append_char(out, *name);
+    }
+    buf_append_char(out, '`');
+}
+
 /* Streams may share a table: it is granted once. */
 static bool is_granted(const struct stream *const *streams, size_t count,
                        const char *table)
@@ -320,7 +337,7 @@ void ddl_append_grants(struct buf *out, const struct stream *const *streams, siz
 {
     /* a right on a database, not on a table; for the fast path's session tables */
     buf_append_text(out, "GRANT CREATE TEMPORARY TABLES ON ");
-    ddl_append_identifier(out, rights->database);
+    append_database(out, rights->database);
     append_grantee(out, rights, ".*");
     append_grant(out, rights, rights->ledger_table, false);
     for (size_t i = 0; i < count; i++) {

@@ -139,15 +139,16 @@ Test(ddl, grants)
                 "'o''hold\\\\fast'@'%';\n"
                 "GRANT SELECT, INSERT, UPDATE ON `bot``net`.`botnet_communications_mozi` "
                 "TO 'o''hold\\\\fast'@'%';\n");
-    struct ddl_rights creating = {"d", "u", "l", true};
+    struct ddl_rights creating = {"d_%", "u", "l", true};
     ddl_append_grants(&out, list + 1, 2, &creating);
     assert_text(
         &out,
-        "GRANT CREATE TEMPORARY TABLES ON `d`.* TO 'u'@'%';\n"
-        "GRANT SELECT, INSERT, UPDATE, CREATE ON `d`.`l` TO 'u'@'%';\n"
-        "GRANT SELECT, INSERT, UPDATE, CREATE, REFERENCES ON `d`.`devices` TO 'u'@'%';\n"
-        "GRANT SELECT, INSERT, UPDATE, CREATE ON `d`.`readings_plant` TO 'u'@'%';\n"
-        "GRANT SELECT, INSERT, UPDATE, CREATE ON `d`.`readings_other` TO 'u'@'%';\n");
+        "GRANT CREATE TEMPORARY TABLES ON `d\\_\\%`.* TO 'u'@'%';\n"
+        "GRANT SELECT, INSERT, UPDATE, CREATE ON `d_%`.`l` TO 'u'@'%';\n"
+        "GRANT SELECT, INSERT, UPDATE, CREATE, REFERENCES ON `d_%`.`devices` TO "
+        "'u'@'%';\n"
+        "GRANT SELECT, INSERT, UPDATE, CREATE ON `d_%`.`readings_plant` TO 'u'@'%';\n"
+        "GRANT SELECT, INSERT, UPDATE, CREATE ON `d_%`.`readings_other` TO 'u'@'%';\n");
     for (int i = 0; i < 3; i++) {
         stream_free(streams[i]);
     }
