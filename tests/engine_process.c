@@ -48,7 +48,8 @@ static void append_config(struct buf *out, const struct engine_process *engine,
 {
     const char *journal = options->journal ? options->journal : ", max_size: 4GiB";
     buf_printf(out, "journal: {path: \"%s\"%s}\n", engine->journal, journal);
-    buf_printf(out, "intake: {listen: \"127.0.0.1:%u\"}\n", (unsigned)options->port);
+    buf_printf(out, "intake: {listen: \"127.0.0.1:%u\"%s}\n", (unsigned)options->port,
+               options->intake ? options->intake : "");
     buf_append_text(out, "database: {");
     if (options->socket)
         buf_printf(out, "socket: \"%s\"", options->socket);

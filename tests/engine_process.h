@@ -24,12 +24,13 @@ struct engine_options {
     const char *binary;   /* the holdfast executable */
     const char *socket;   /* the database's; NULL: `host` */
     const char *host;     /* the database's, as "127.0.0.1:3306" */
-    const char *database;
-    const char *user; /* without a password; NULL: root */
+    const char *database; /* no password but by `server` */
+    const char *user;     /* NULL: root */
     uint16_t port;
     const char *streams; /* YAML flow list; NULL: mozi and test, preset botnet */
     const char *journal; /* more keys of `journal`, such as ", max_size: 64MiB"; NULL */
     const char *server;  /* more keys of `database`, likewise; NULL */
+    const char *intake;  /* more keys of `intake`, likewise; NULL */
     const char *more;    /* further top-level YAML; NULL */
 };
 
