@@ -31,10 +31,11 @@ dependencies_test="
 "
 
 # For the fault suite (tests/faults/run.sh): libFuzzer comes with clang, mariadb-dump with
-# mariadb-client; ip and nft make networks.
+# mariadb-client; ip and nft make networks; openssl makes certificates, binutils look at the binary.
 # shellcheck disable=SC2034 # for who sources this
 dependencies_faults="
     $dependencies_database clang-14 libclang-rt-14-dev mariadb-client iproute2 nftables
+    openssl binutils
 "
 
 # For the tests too, but unpacked by dependencies_unpack: installed, it would make an

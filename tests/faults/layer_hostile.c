@@ -26,6 +26,9 @@ static const struct hostile_point {
     {"rights of files", hostile_permissions},
     {"secrets", hostile_secrets},
     {"the binary", hostile_binary},
+    {"TLS versions", hostile_tls_versions},
+    {"certificates, ingest", hostile_tls_ingest},
+    {"certificates, database", hostile_tls_database},
 };
 enum { POINTS = sizeof points / sizeof points[0] };
 
