@@ -104,6 +104,9 @@ static double pending_share(const struct report *report, int64_t wall_us)
 
 uint64_t report_held_bytes(const struct report *report, int64_t wall_us)
 {
+    if (report->stat.refusing) {
+        return report->stat.used_bytes; /* what could give way has */
+    }
     double pending = (double)report->stat.used_bytes * pending_share(report, wall_us);
     return (uint64_t)pending + report->stat.dead_letter_bytes;
 }

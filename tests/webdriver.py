@@ -128,11 +128,11 @@ class Browser:
         return self._call("POST", self.session + "/goog/cdp/execute",
                           {"cmd": command, "params": parameters})
 
-    def look(self, scheme="light", phone=False):
+    def look(self, scheme="light", phone=False, width=1280):
         """Which colours the user likes, and on what screen."""
         self.devtools("Emulation.setEmulatedMedia",
                       features=[{"name": "prefers-color-scheme", "value": scheme}])
-        width, height = (390, 844) if phone else (1280, 900)
+        width, height = (390, 844) if phone else (width, 900)
         self.devtools("Emulation.setDeviceMetricsOverride", width=width, height=height,
                       deviceScaleFactor=2 if phone else 1, mobile=phone)
 

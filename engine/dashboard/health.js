@@ -9,6 +9,8 @@ const order = ["bad", "warn", "good", "none"];
 const isStopped = (lane) => lane.state === "stopped" || lane.state === "orphaned";
 export const heldShare = (journal) => journal.held_bytes / journal.size_max;
 
+const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+
 function laneProblems(status) {
   const problems = [];
   for (const stream of new Set(status.lanes.map((lane) => lane.stream))) {
@@ -37,10 +39,9 @@ function alertProblems(status, known) {
     .map((alert) => ({
       level: alert.severity === "critical" ? "bad" : "warn",
       text: `Alert ${alert.rule}, ${visible(alert.subject)}`,
+      more: `${sentence(visible(alert.summary))}.`,
     }));
 }
-
-const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
 // What is wrong, the worst first; stable texts, since the first one is read out.
 function findProblems(status) {

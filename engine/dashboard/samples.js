@@ -5,11 +5,12 @@ import { duration, make, makeSvg, setText } from "./text.js";
 export const POLL_MS = 2000;
 const KEEP_S = 300;
 const SPAN_MIN_S = 60;
+const GAP_S = (POLL_MS / 1000) * 5;
 
 // ---- What was, for rates and curves -------------------------------------------------
 
 export const laneKey = (lane) => `${lane.stream}/${lane.lane}`;
-const sum = (items, of) => items.reduce((total, item) => total + of(item), 0);
+export const sum = (items, of) => items.reduce((total, item) => total + of(item), 0);
 const appliedOf = (lane) => (lane.since_start ? lane.since_start.records : 0);
 
 let samples = [];
@@ -55,26 +56,29 @@ export function makeCurve(parent, what) {
 }
 
 // To the right is now, and to the left five minutes ago, or less where less is known. A
-// pause in asking is a gap.
+// rate is drawn over the time that it was measured over; a pause in asking is a gap.
 export function showCurve(curve, of, format) {
-  const points = samples.filter((sample) => of(sample) !== undefined);
   const now = samples[samples.length - 1].at;
-  const peak = Math.max(...points.map(of), 0);
+  const peak = Math.max(...samples.map((sample) => of(sample) ?? 0));
   const top = Math.max(peak, 1); // less is next to nothing, and should look so
   const span = Math.min(Math.max(now - samples[0].at, SPAN_MIN_S), KEEP_S);
+  const at = (sample, y) =>
+    `${(WIDTH * (1 - (now - sample.at) / span)).toFixed(1)} ${y.toFixed(1)}`;
+  const height = (sample) => HEIGHT - 1 - (of(sample) / top) * (HEIGHT - 3);
   let line = "";
   let area = "";
-  let before;
-  for (const sample of points) {
-    const x = (WIDTH * (1 - (now - sample.at) / span)).toFixed(1);
-    const y = (HEIGHT - 1 - (of(sample) / top) * (HEIGHT - 3)).toFixed(1);
-    const goesOn = before && sample.at - before.at < (POLL_MS / 1000) * 5;
-    area += goesOn ? `L${x} ${y}` : `${before ? `V${HEIGHT}Z` : ""}M${x} ${HEIGHT}L${x} ${y}`;
-    line += `${goesOn ? "L" : "M"}${x} ${y}`;
-    before = sample;
-  }
+  samples.slice(1).forEach((sample, i) => {
+    const before = samples[i];
+    if (of(sample) === undefined || sample.at - before.at > GAP_S) {
+      return;
+    }
+    const from = at(before, height(of(before) === undefined ? sample : before));
+    const to = at(sample, height(sample));
+    line += `M${from}L${to}`;
+    area += `M${at(before, HEIGHT)}L${from}L${to}V${HEIGHT}Z`;
+  });
   curve.line.setAttribute("d", line);
-  curve.area.setAttribute("d", area && `${area}V${HEIGHT}Z`);
+  curve.area.setAttribute("d", area);
   setText(curve.caption, `peak ${format(peak)} in ${duration(span)}`);
   curve.svg.setAttribute("aria-label", `${curve.what}, ${curve.caption.textContent}`);
 }

@@ -1,7 +1,7 @@
 // The tiles and tables.
 
 import { HELD_WARN, heldShare } from "./health.js";
-import { laneKey, makeBar, makeCurve, showCurve } from "./samples.js";
+import { laneKey, makeBar, makeCurve, showCurve, sum } from "./samples.js";
 import {
   fillTable, madeColumn, makeTable, numberColumn, place, stateColumn, textColumn, timeColumn,
 } from "./table.js";
@@ -180,12 +180,13 @@ const orphans = makeTable("Orphans: entities without events, by day", "", [
   textColumn("Stream", (day) => day.stream),
   numberColumn("Entities", (day) => day.missing),
   {
-    name: "Share", class: "wide",
+    name: "Share", class: "wide share",
     show: (cell, day) => {
-      cell.bar ??= makeBar();
       if (!cell.firstChild) {
-        cell.append(cell.bar.svg);
+        cell.bar = makeBar();
+        cell.append(make("span", {}), cell.bar.svg);
       }
+      setText(cell.firstChild, percent((100 * day.missing) / day.all));
       cell.bar.rect.setAttribute("width", String((100 * day.missing) / day.most));
     },
   },
@@ -200,8 +201,9 @@ function orphanDays(details) {
     { stream: found.stream, day: "without a time", missing: found.without_a_time },
   ]).filter((day) => day.missing > 0);
   const most = Math.max(...days.map((day) => day.missing), 1);
+  const all = sum(days, (day) => day.missing);
   const last = (day) => (/^\d/.test(day.day) ? day.day : "");
-  return days.map((day) => ({ ...day, most }))
+  return days.map((day) => ({ ...day, most, all }))
     .sort((a, b) => (last(a) < last(b) ? 1 : last(a) > last(b) ? -1 : 0));
 }
 
