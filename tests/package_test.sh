@@ -106,9 +106,10 @@ grep -q 'systemctl enable --now holdfast' "$work/install" ||
 modes() {
     inside stat -c '%a %U:%G %n' /etc/holdfast /etc/holdfast/holdfast.yaml $data
 }
-[ "$(modes)" = "750 root:holdfast /etc/holdfast
+expected_modes="750 root:holdfast /etc/holdfast
 640 root:holdfast /etc/holdfast/holdfast.yaml
-700 holdfast:holdfast $data" ] || wrong "modes and owners: $(modes)"
+700 holdfast:holdfast $data"
+[ "$(modes)" = "$expected_modes" ] || wrong "modes and owners: $(modes)"
 case $(inside getent passwd holdfast) in
 holdfast:*:/nonexistent:/usr/sbin/nologin) ;;
 *) wrong "the user: $(inside getent passwd holdfast)" ;;
@@ -127,6 +128,10 @@ unit=$root/usr/lib/systemd/system/holdfast.service
 setting() { sed -n "s/^$1=//p" "$unit"; }
 quietly security systemd-analyze security --offline=true --threshold=20 "$unit"
 grep 'Overall exposure' "$work/security"
+# Settings that systemd doesn't know it only warns of; the command is not on this host.
+sed "s|^ExecStart=[^ ]*|ExecStart=/bin/true|" "$unit" >"$work/holdfast.service"
+quietly verify systemd-analyze verify --man=no "$work/holdfast.service"
+[ ! -s "$work/verify" ] || wrong "the unit: $(cat "$work/verify")"
 [ "$(setting Type)" = notify ] || wrong "the unit isn't of Type=notify"
 user=$(setting User)
 command=$(setting ExecStart)
@@ -248,6 +253,13 @@ expect_rows 1
 [ "$(inside stat -c %U $data/journal/data.mdb)" = holdfast ] || wrong "whose journal is it?"
 engine_stop
 python3 "$helper" sandbox "$unit" "$work/trace"
+
+# ---- Installed over itself, as an upgrade is --------------------------------------------
+
+before=$(cksum <"$config")
+quietly upgrade apt install --reinstall /holdfast.deb
+[ "$(cksum <"$config")" = "$before" ] || wrong "an upgrade replaces the configuration"
+[ "$(modes)" = "$expected_modes" ] || wrong "modes and owners after an upgrade: $(modes)"
 
 # ---- Purged while a record is pending: it outlives the package -------------------------
 
