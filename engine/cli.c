@@ -70,7 +70,8 @@ int cli_fail_err(const struct err *err)
 {
     bool advised = err->code != ERR_CORRUPT || strstr(err->message, "journal repair");
     return cli_fail(cli_exit_code(err->code), "%s%s", err->message,
-                    advised ? "" : "; see `holdfast journal verify` and `journal repair`");
+                    advised ? ""
+                            : "; see `holdfast journal verify` and `journal repair`");
 }
 
 /* ---- Help ------------------------------------------------------------------------ */

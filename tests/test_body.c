@@ -79,7 +79,8 @@ static int parse(struct slice body, const struct body_rules *rules, bool with_by
     }
     *out_story =
         (struct story){.body = slice_of(copy, body.len), .with_bytes = with_bytes};
-    struct body_handler handler = {out_story, on_begin, on_field, on_end, on_broken, NULL};
+    struct body_handler handler = {out_story, on_begin,  on_field,
+                                   on_end,    on_broken, NULL};
     struct err err = {0};
     int code = body_parse(out_story->body, rules, &handler, &err);
     cr_assert(code == ERR_OK || (code == ERR_INVALID && err.message[0]));
