@@ -33,9 +33,11 @@ database_fault_do fault_read_only, fault_server_killed, fault_server_killed_in_h
 database_fault_do fault_renamed, fault_column_renamed, fault_altered, fault_trigger,
     fault_constraint, fault_ids_moved;
 
+/* Two engines: tests/faults/database_writers.c */
+database_fault_do fault_two_writers, fault_journal_copied, fault_journal_twins;
+
 /* Journal and ledger: tests/faults/database_journal.c */
-database_fault_do fault_rewound, fault_rewound_too_far, fault_journal_restored,
-    fault_journal_copied;
+database_fault_do fault_rewound, fault_rewound_too_far, fault_journal_restored;
 
 /* ---- What they share: tests/faults/database_faults.c --------------------------------
  */
@@ -64,6 +66,17 @@ int fault_help(struct database_fault *at, struct err *err);
 
 /* `holdfast <args>`, which must exit with 0. */
 int fault_command(struct database_fault *at, const char *const *args, struct err *err);
+
+/* Stops the engine in order and copies its journal's files to `to`, or back `from`. */
+int fault_swap_journal(struct database_fault *at, const char *from, const char *to,
+                       struct err *err);
+void fault_remove_journal(const char *path);
+
+/* A number about all that the streams' tables hold, without the ledger; and I1 is broken
+ * where it is another one than before. */
+int fault_digest(struct database_fault *at, int64_t *out_digest, struct err *err);
+int fault_expect_digest(struct database_fault *at, int64_t before, const char *when,
+                        struct err *err);
 
 /* Producers at work until all is acknowledged, and all applied. */
 int fault_feed_all(struct database_fault *at, struct err *err);

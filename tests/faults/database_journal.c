@@ -126,8 +126,12 @@ static int remove_entry(const char *path, const struct stat *st, int type,
     return remove(path);
 }
 
-/* What the tables of the streams hold, without the ledger. */
-static int tables_digest(struct stage *stage, int64_t *out_digest, struct err *err)
+void fault_remove_journal(const char *path)
+{
+    (void)nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+int fault_digest(struct database_fault *at, int64_t *out_digest, struct err *err)
 {
     static const char sql[] =
         "SELECT (SELECT COALESCE(SUM(CRC32(CONCAT_WS('|', ip, first_seen, last_seen, "
@@ -137,14 +141,14 @@ static int tables_digest(struct stage *stage, int64_t *out_digest, struct err *e
         "ip, first_seen, last_seen, communication_count, city, status))), 0) FROM "
         "botnet_nodes_test) + (SELECT COALESCE(SUM(CRC32(CONCAT_WS('|', ip, "
         "communication_time, event_type, city))), 0) FROM botnet_communications_test)";
-    return stage_number(stage, sql, out_digest, err);
+    return stage_number(at->stage, sql, out_digest, err);
 }
 
-static int expect_digest(struct database_fault *at, int64_t before, const char *when,
-                         struct err *err)
+int fault_expect_digest(struct database_fault *at, int64_t before, const char *when,
+                        struct err *err)
 {
     int64_t after = 0;
-    int code = tables_digest(at->stage, &after, err);
+    int code = fault_digest(at, &after, err);
     if (code == 0 && after != before) {
         (void)layer_broken("I1", "the tables changed %s", when);
         at->stage->broken = true;
@@ -152,12 +156,11 @@ static int expect_digest(struct database_fault *at, int64_t before, const char *
     return code;
 }
 
-/* Stopped in order, the journal put aside or back. */
-static int swap_journal(struct database_fault *at, const char *from, const char *to,
-                        struct err *err)
+int fault_swap_journal(struct database_fault *at, const char *from, const char *to,
+                       struct err *err)
 {
     int code = stage_stop(at->stage, err);
-    (void)nftw(to, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+    fault_remove_journal(to);
     return code ? code : stage_copy_files(from, to, err);
 }
 
@@ -170,59 +173,23 @@ int fault_journal_restored(struct database_fault *at, struct err *err)
     int64_t digest = 0;
     (void)snprintf(backup, sizeof backup, "%s-backup", stage->engine.journal);
     int code = stage_settle(stage, err);
-    code = code ? code : swap_journal(at, stage->engine.journal, backup, err);
+    code = code ? code : fault_swap_journal(at, stage->engine.journal, backup, err);
     code = code ? code : stage_start(stage, err);
     code = code ? code : stage_feed_end(stage, err);
     code = code ? code : stage_settle(stage, err);
-    code = code ? code : tables_digest(stage, &digest, err);
-    code = code ? code : swap_journal(at, backup, stage->engine.journal, err);
+    code = code ? code : fault_digest(at, &digest, err);
+    code = code ? code : fault_swap_journal(at, backup, stage->engine.journal, err);
     code = code ? code : stage_start(stage, err);
     code = code ? code : fault_await_log(at, "event=lane_stopped", 0, err);
-    code = code ? code
-                : expect_digest(at, digest, "though the journal is an older one", err);
+    code =
+        code ? code
+             : fault_expect_digest(at, digest, "though the journal is an older one", err);
     at->met = code == 0;
     code = code ? code : stage_stop(stage, err);
     const char *args[] = {"journal", "adopt", "--execute", NULL};
     code = code ? code : fault_command(at, args, err);
     code = code ? code : stage_start(stage, err);
     code = code ? code : stage_settle(stage, err);
-    (void)nftw(backup, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
-    return code ? code : expect_digest(at, digest, "by the adopted journal", err);
-}
-
-/* Two engines, each with the same journal. The second one's lanes must not move. */
-static int start_copy(struct database_fault *at, struct engine_process *out_second,
-                      struct err *err)
-{
-    struct engine_options options = at->stage->options;
-    char name[STAGE_NAME_MAX + 8];
-    (void)snprintf(name, sizeof name, "%s-copy", at->stage->name);
-    options.name = name;
-    options.port = process_free_port((uint16_t)(at->stage->port + 1));
-    int code = engine_configure(out_second, &options, err);
-    code = code ? code
-                : swap_journal(at, at->stage->engine.journal, out_second->journal, err);
-    code = code ? code : stage_start(at->stage, err);
-    code = code ? code : stage_feed_end(at->stage, err);
-    code = code ? code : stage_settle(at->stage, err);
-    return code ? code : engine_start(out_second, err);
-}
-
-int fault_journal_copied(struct database_fault *at, struct err *err)
-{
-    struct stage *stage = at->stage;
-    struct engine_process second = {0};
-    struct engine_process first;
-    int64_t digest = 0;
-    int code = stage_settle(stage, err);
-    code = code ? code : start_copy(at, &second, err);
-    code = code ? code : tables_digest(stage, &digest, err);
-    first = stage->engine;
-    stage->engine = second; /* its log is the one to look at */
-    code = code ? code : fault_await_log(at, "event=lane_stopped", 0, err);
-    at->met = code == 0;
-    stage->engine = first;
-    engine_kill(&second);
-    (void)nftw(second.journal, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
-    return code ? code : expect_digest(at, digest, "by a copy of the journal", err);
+    fault_remove_journal(backup);
+    return code ? code : fault_expect_digest(at, digest, "by the adopted journal", err);
 }

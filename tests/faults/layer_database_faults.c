@@ -16,7 +16,7 @@
 
 enum { FULL_TIMES = 3, PAUSE_US = 15000, RECORDS = 600, WAIT_BATCHES_MS = 30000 };
 
-enum { STOPS = 1, REWINDS = 2, WHOLE = 4, OWN_RESULT = 8 };
+enum { STOPS = 1, REWINDS = 2, WHOLE = 4, OWN_RESULT = 8, ONE_LANE = 16 };
 
 #define USUAL ", timeouts: {connect: 1s, call: 10s, lock_wait: 5s, idle: 10s}"
 #define HASTY ", timeouts: {connect: 1s, call: 1s, lock_wait: 1s, idle: 5s}"
@@ -56,6 +56,8 @@ static const struct fault {
     {"rewound_too_far",       fault_rewound_too_far,       WHOLE | OWN_RESULT, USUAL, ", retain: 1s"},
     {"journal_restored",      fault_journal_restored,      OWN_RESULT, USUAL, NULL},
     {"journal_copied",        fault_journal_copied,        0, USUAL, NULL},
+    {"journal_twins",         fault_journal_twins,         WHOLE | OWN_RESULT | ONE_LANE, USUAL, NULL},
+    {"two_writers",           fault_two_writers,           WHOLE | OWN_RESULT, USUAL, NULL},
 };
 /* clang-format on */
 enum { FAULTS = sizeof faults / sizeof faults[0] };
@@ -68,7 +70,7 @@ static struct stage_plan plan_of(const struct fault *fault, uint64_t seed)
     return (struct stage_plan){
         .seed = layer_random(&random),
         .records = RECORDS,
-        .lanes = 1 + (uint32_t)(layer_random(&random) % 2),
+        .lanes = fault->flags & ONE_LANE ? 1 : 1 + (uint32_t)(layer_random(&random) % 2),
         .transaction_records = 100,
         .checked_only = layer_random(&random) % 3 == 0,
         .may_rewind = (fault->flags & REWINDS) != 0,

@@ -199,6 +199,7 @@ int stage_begin(struct stage *stage, const struct stage_plan *plan, struct err *
     stage->plan = *plan;
     stage->blame = false;
     stage->broken = false;
+    stage->second = (struct oracle_log){0};
     stage->keep_files = true;
     stage->engine = (struct engine_process){0};
     (void)snprintf(stage->name, sizeof stage->name, "p%u", ++stage->points);

@@ -66,6 +66,11 @@ struct stage {
     bool blame;      /* the error at hand is the engine's */
     bool broken;     /* stage_compare found something */
     bool keep_files; /* of the last point: it failed */
+
+    /* Another engine's producers, whose log counts in stage_compare too, which leaves out
+     * `audit` then; zeros: none. */
+    struct oracle_log second;
+    uint64_t second_accepted;
 };
 
 /* The server with further arguments (NULL: none). ERR_NOT_FOUND: there is no mariadbd. */

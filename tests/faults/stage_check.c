@@ -133,15 +133,19 @@ static void ask_audit(struct stage *stage)
 
 int stage_compare(struct stage *stage, struct err *err)
 {
-    struct oracle_log log = {.sample = &stage->sample, .lines = stage->lines};
+    struct oracle_log logs[2] = {{.sample = &stage->sample, .lines = stage->lines},
+                                 stage->second};
+    size_t count = stage->second.sample ? 2 : 1;
     struct oracle_context context = {.accepted =
                                          (uint64_t)engine_accepted(&stage->engine)};
+    context.accepted += count > 1 ? stage->second_accepted : 0;
     struct oracle_report report;
-    int code = oracle_compare(stage->session, &log, 1, &context, &report, err);
+    int code = oracle_compare(stage->session, logs, count, &context, &report, err);
     if (code != 0)
         return code;
     judge(stage, &report);
-    ask_audit(stage);
+    if (count == 1)
+        ask_audit(stage);
     if (!stage->plan.may_rewind)
         code = check_log(stage, "event=rewound", "I1",
                          "a done mark was ahead of the database's commit", err);
