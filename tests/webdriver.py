@@ -24,8 +24,9 @@ def wait_until(check, what, alive=lambda: None):
             return found
         alive()
         time.sleep(0.05)
-    raise AssertionError("never so within %d s: %s" % (PATIENCE_S,
-                                                       what() if callable(what) else what))
+    raise AssertionError(
+        "never so within %d s: %s" % (PATIENCE_S, what() if callable(what) else what)
+    )
 
 
 class Browser:
@@ -34,20 +35,33 @@ class Browser:
     def __init__(self, directory, start):
         """`start` starts a process: start(argv, log, env) -> Popen."""
         port_file = os.path.join(directory, "driver.log")
-        self.driver = start(["chromedriver", "--port=0"], port_file,
-                            {"HOME": directory, "TMPDIR": directory})
-        self.url = wait_until(lambda: self._driver_url(port_file),
-                              "chromedriver tells its port")
-        arguments = ["--headless", "--disable-gpu", "--disable-dev-shm-usage",
-                     "--no-first-run", "--disable-background-networking",
-                     "--disable-component-update", "--hide-scrollbars",
-                     "--window-size=1280,900",
-                     "--user-data-dir=" + os.path.join(directory, "profile")]
+        self.driver = start(
+            ["chromedriver", "--port=0"],
+            port_file,
+            {"HOME": directory, "TMPDIR": directory},
+        )
+        self.url = wait_until(
+            lambda: self._driver_url(port_file), "chromedriver tells its port"
+        )
+        arguments = [
+            "--headless",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--hide-scrollbars",
+            "--window-size=1280,900",
+            "--user-data-dir=" + os.path.join(directory, "profile"),
+        ]
         if os.geteuid() == 0:
             arguments.append("--no-sandbox")  # which root can't have
-        wanted = {"browserName": "chrome", "goog:chromeOptions": {"args": arguments},
-                  "goog:loggingPrefs": {"browser": "ALL"},
-                  "unhandledPromptBehavior": "ignore"}
+        wanted = {
+            "browserName": "chrome",
+            "goog:chromeOptions": {"args": arguments},
+            "goog:loggingPrefs": {"browser": "ALL"},
+            "unhandledPromptBehavior": "ignore",
+        }
         answer = self._call("POST", "/session", {"capabilities": {"alwaysMatch": wanted}})
         self.session = "/session/" + answer["sessionId"]
 
@@ -62,8 +76,12 @@ class Browser:
 
     def _call(self, method, path, body=None):
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.url + path, data, method=method,
-                                         headers={"Content-Type": "application/json"})
+        request = urllib.request.Request(
+            self.url + path,
+            data,
+            method=method,
+            headers={"Content-Type": "application/json"},
+        )
         try:
             with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
                 return json.load(answer)["value"]
@@ -85,17 +103,23 @@ class Browser:
 
     def run(self, script, *args):
         """The value of a function's body in the page."""
-        return self._call("POST", self.session + "/execute/sync",
-                          {"script": script, "args": args})
+        return self._call(
+            "POST", self.session + "/execute/sync", {"script": script, "args": args}
+        )
 
     def text(self, selector):
         """What is rendered of the first such element; None where there is none."""
-        return self.run("const e = document.querySelector(arguments[0]);"
-                        "return e && e.innerText", selector)
+        return self.run(
+            "const e = document.querySelector(arguments[0]);" "return e && e.innerText",
+            selector,
+        )
 
     def element(self, selector):
-        found = self._call("POST", self.session + "/element",
-                           {"using": "css selector", "value": selector})
+        found = self._call(
+            "POST",
+            self.session + "/element",
+            {"using": "css selector", "value": selector},
+        )
         return self.session + "/element/" + found[ELEMENT]
 
     def click(self, selector):
@@ -106,10 +130,22 @@ class Browser:
 
     def press(self, key):
         """One key, wherever the focus is."""
-        self._call("POST", self.session + "/actions", {"actions": [{
-            "type": "key", "id": "keyboard",
-            "actions": [{"type": "keyDown", "value": key},
-                        {"type": "keyUp", "value": key}]}]})
+        self._call(
+            "POST",
+            self.session + "/actions",
+            {
+                "actions": [
+                    {
+                        "type": "key",
+                        "id": "keyboard",
+                        "actions": [
+                            {"type": "keyDown", "value": key},
+                            {"type": "keyUp", "value": key},
+                        ],
+                    }
+                ]
+            },
+        )
 
     def has_dialog(self):
         try:
@@ -125,16 +161,26 @@ class Browser:
         return self._call("POST", self.session + "/se/log", {"type": "browser"})
 
     def devtools(self, command, **parameters):
-        return self._call("POST", self.session + "/goog/cdp/execute",
-                          {"cmd": command, "params": parameters})
+        return self._call(
+            "POST",
+            self.session + "/goog/cdp/execute",
+            {"cmd": command, "params": parameters},
+        )
 
     def look(self, scheme="light", phone=False, width=1280):
         """Which colours the user likes, and on what screen."""
-        self.devtools("Emulation.setEmulatedMedia",
-                      features=[{"name": "prefers-color-scheme", "value": scheme}])
+        self.devtools(
+            "Emulation.setEmulatedMedia",
+            features=[{"name": "prefers-color-scheme", "value": scheme}],
+        )
         width, height = (390, 844) if phone else (width, 900)
-        self.devtools("Emulation.setDeviceMetricsOverride", width=width, height=height,
-                      deviceScaleFactor=2 if phone else 1, mobile=phone)
+        self.devtools(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=2 if phone else 1,
+            mobile=phone,
+        )
 
     def screenshot(self, path):
         """The whole page, as PNG."""

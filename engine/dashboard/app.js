@@ -4,7 +4,13 @@
 import { showHealth, showHealthOf, showProblems } from "./health.js";
 import { POLL_MS, takeSample } from "./samples.js";
 import {
-  showAlerts, showCoverage, showJournal, showLanes, showLetters, showOrphans, showRates,
+  showAlerts,
+  showCoverage,
+  showJournal,
+  showLanes,
+  showLetters,
+  showOrphans,
+  showRates,
 } from "./sections.js";
 import { byId, clock, counted, duration, setText, visible, when } from "./text.js";
 
@@ -17,8 +23,11 @@ const TOKEN_KEY = "holdfast-token";
 
 function showStatus(status) {
   const sample = takeSample(status);
-  setText(byId("about"), `Version ${visible(status.version)} · journal ` +
-    `${visible(status.journal_id).slice(0, 8)} · up for ${duration(status.uptime_s)}`);
+  setText(
+    byId("about"),
+    `Version ${visible(status.version)} · journal ` +
+      `${visible(status.journal_id).slice(0, 8)} · up for ${duration(status.uptime_s)}`,
+  );
   showHealthOf(status);
   showRates(status, sample);
   showJournal(status.journal);
@@ -26,8 +35,11 @@ function showStatus(status) {
   showCoverage(status);
   showAlerts(status.alerts);
   const letters = status.journal.dead_letters;
-  setText(byId("as-of"), `As of ${clock.format(new Date())}` +
-    (letters ? `; ${counted(letters, "dead letter", "dead letters")} kept` : ""));
+  setText(
+    byId("as-of"),
+    `As of ${clock.format(new Date())}` +
+      (letters ? `; ${counted(letters, "dead letter", "dead letters")} kept` : ""),
+  );
   byId("data").hidden = false;
   byId("data").classList.remove("old");
 }
@@ -85,14 +97,20 @@ async function ask(path) {
     return answer.json();
   }
   const body = await answer.json().catch(() => ({})); // a proxy's own page, perhaps
-  throw new Refusal(answer.status, body.error?.message ?? `${answer.status} ${answer.statusText}`);
+  throw new Refusal(
+    answer.status,
+    body.error?.message ?? `${answer.status} ${answer.statusText}`,
+  );
 }
 
 function askForToken() {
   const wrong = token !== "";
   keepToken("");
-  showHealth(wrong ? "bad" : "none", wrong ? "Wrong token" : "Token needed",
-    wrong ? "the engine does not know this token" : "the engine asks for one");
+  showHealth(
+    wrong ? "bad" : "none",
+    wrong ? "Wrong token" : "Token needed",
+    wrong ? "the engine does not know this token" : "the engine asks for one",
+  );
   showProblems([]);
   setText(byId("as-of"), "");
   byId("data").hidden = true;
@@ -110,11 +128,14 @@ function showFailure(error) {
     showProblems([{ level: "bad", text: visible(error.message) }]);
   } else {
     showHealth("bad", "No answer", `the engine does not answer since ${when(downSince)}`);
-    showProblems([{
-      level: "bad",
-      text: "It is stopped, restarting or out of reach. What records it acknowledged are in its " +
-        "journal.",
-    }]);
+    showProblems([
+      {
+        level: "bad",
+        text:
+          "It is stopped, restarting or out of reach. What records it acknowledged are in its " +
+          "journal.",
+      },
+    ]);
   }
   setText(byId("as-of"), shownAt ? `What is below is old: as of ${when(shownAt)}` : "");
   byId("data").classList.add("old");
@@ -166,7 +187,10 @@ async function poll() {
 byId("hold").addEventListener("click", () => {
   held = !held;
   byId("hold").setAttribute("aria-pressed", String(held));
-  setText(byId("as-of"), `${byId("as-of").textContent}${held ? "; updates are paused" : ""}`);
+  setText(
+    byId("as-of"),
+    `${byId("as-of").textContent}${held ? "; updates are paused" : ""}`,
+  );
   schedule(0);
 });
 

@@ -14,10 +14,14 @@ const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 function laneProblems(status) {
   const problems = [];
   for (const stream of new Set(status.lanes.map((lane) => lane.stream))) {
-    const stopped = status.lanes.filter((lane) => lane.stream === stream && isStopped(lane));
+    const stopped = status.lanes.filter(
+      (lane) => lane.stream === stream && isStopped(lane),
+    );
     if (stopped.length) {
       problems.push({
-        level: "bad", rule: "lane_stopped", subject: stream,
+        level: "bad",
+        rule: "lane_stopped",
+        subject: stream,
         text: `${counted(stopped.length, "lane", "lanes")} of ${visible(stream)} stopped`,
       });
     }
@@ -26,16 +30,26 @@ function laneProblems(status) {
 }
 
 function checkProblems(status) {
-  return status.checks.filter((check) => check.ok === false).map((check) => ({
-    level: "bad", rule: "coverage_low", subject: check.stream,
-    text: `Entities of ${visible(check.stream)} lack their events`,
-  }));
+  return status.checks
+    .filter((check) => check.ok === false)
+    .map((check) => ({
+      level: "bad",
+      rule: "coverage_low",
+      subject: check.stream,
+      text: `Entities of ${visible(check.stream)} lack their events`,
+    }));
 }
 
 function alertProblems(status, known) {
   return status.alerts.raised
-    .filter((alert) => !known.some((problem) => problem.rule === alert.rule &&
-      (!problem.subject || problem.subject === alert.subject)))
+    .filter(
+      (alert) =>
+        !known.some(
+          (problem) =>
+            problem.rule === alert.rule &&
+            (!problem.subject || problem.subject === alert.subject),
+        ),
+    )
     .map((alert) => ({
       level: alert.severity === "critical" ? "bad" : "warn",
       text: `Alert ${alert.rule}, ${visible(alert.subject)}`,
@@ -48,14 +62,23 @@ function findProblems(status) {
   const problems = [];
   if (!status.ready) {
     problems.push({
-      level: "bad", rule: "journal_full", text: "Refusing records",
+      level: "bad",
+      rule: "journal_full",
+      text: "Refusing records",
       more: `${sentence(visible(status.not_ready_because))}.`,
     });
   } else if (heldShare(status.journal) >= HELD_WARN) {
-    problems.push({ level: "warn", rule: "journal_full", text: "The journal is nearly full" });
+    problems.push({
+      level: "warn",
+      rule: "journal_full",
+      text: "The journal is nearly full",
+    });
   }
-  if (!status.connected && !status.paused) { // paused, it holds no connection
-    const tried = status.lanes.some((lane) => lane.state === "waiting" || isStopped(lane));
+  if (!status.connected && !status.paused) {
+    // paused, it holds no connection
+    const tried = status.lanes.some(
+      (lane) => lane.state === "waiting" || isStopped(lane),
+    );
     problems.push({
       level: tried ? "bad" : "warn",
       text: tried ? "No connection to the database" : "Connecting to the database",
@@ -64,9 +87,13 @@ function findProblems(status) {
   }
   problems.push(...laneProblems(status), ...checkProblems(status));
   if (status.paused) {
-    problems.push({ level: "warn", text: "Applying is paused",
-      more: `${status.ready ? "Records are taken, and" : "What was taken has to"} wait for ` +
-        "'holdfast resume'." });
+    problems.push({
+      level: "warn",
+      text: "Applying is paused",
+      more:
+        `${status.ready ? "Records are taken, and" : "What was taken has to"} wait for ` +
+        "'holdfast resume'.",
+    });
   }
   problems.push(...alertProblems(status, problems));
   return problems.sort((a, b) => order.indexOf(a.level) - order.indexOf(b.level));
@@ -87,12 +114,22 @@ export function showProblems(problems) {
   const text = JSON.stringify(problems);
   if (list.dataset.made !== text) {
     list.dataset.made = text;
-    list.replaceChildren(...problems.map((problem) => {
-      const item = make("li", {}, shape(problem.level),
-        make("span", {}, problem.more ? `${problem.text}. ${problem.more}` : problem.text));
-      setLevel(item, problem.level);
-      return item;
-    }));
+    list.replaceChildren(
+      ...problems.map((problem) => {
+        const item = make(
+          "li",
+          {},
+          shape(problem.level),
+          make(
+            "span",
+            {},
+            problem.more ? `${problem.text}. ${problem.more}` : problem.text,
+          ),
+        );
+        setLevel(item, problem.level);
+        return item;
+      }),
+    );
   }
   list.hidden = problems.length === 0;
 }

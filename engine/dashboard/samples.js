@@ -48,9 +48,17 @@ export function makeCurve(parent, what) {
   const caption = make("p", { class: "beside" });
   const area = makeSvg("path", { class: "area" });
   const line = makeSvg("path", {});
-  const svg = makeSvg("svg", {
-    class: "spark", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img",
-  }, area, line);
+  const svg = makeSvg(
+    "svg",
+    {
+      class: "spark",
+      viewBox: `0 0 ${WIDTH} ${HEIGHT}`,
+      preserveAspectRatio: "none",
+      role: "img",
+    },
+    area,
+    line,
+  );
   parent.append(svg, caption);
   return { svg, area, line, caption, what };
 }
@@ -85,8 +93,15 @@ export function showCurve(curve, of, format) {
 
 export function makeBar() {
   const rect = makeSvg("rect", { height: "10", width: "0" });
-  const svg = makeSvg("svg", {
-    class: "bar", viewBox: "0 0 100 10", preserveAspectRatio: "none", "aria-hidden": "true",
-  }, rect);
+  const svg = makeSvg(
+    "svg",
+    {
+      class: "bar",
+      viewBox: "0 0 100 10",
+      preserveAspectRatio: "none",
+      "aria-hidden": "true",
+    },
+    rect,
+  );
   return { svg, rect };
 }

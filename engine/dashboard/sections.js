@@ -3,11 +3,30 @@
 import { HELD_WARN, heldShare } from "./health.js";
 import { laneKey, makeBar, makeCurve, showCurve, sum } from "./samples.js";
 import {
-  fillTable, madeColumn, makeTable, numberColumn, place, stateColumn, textColumn, timeColumn,
+  fillTable,
+  madeColumn,
+  makeTable,
+  numberColumn,
+  place,
+  stateColumn,
+  textColumn,
+  timeColumn,
 } from "./table.js";
 import {
-  byId, bytes, counted, duration, make, makeSvg, number, percent, rate, setLevel, setText,
-  time, value, visible,
+  byId,
+  bytes,
+  counted,
+  duration,
+  make,
+  makeSvg,
+  number,
+  percent,
+  rate,
+  setLevel,
+  setText,
+  time,
+  value,
+  visible,
 } from "./text.js";
 
 // ---- Tiles --------------------------------------------------------------------------
@@ -34,25 +53,54 @@ const meter = {
   used: makeSvg("rect", { class: "used", height: "10", width: "0" }),
   held: makeSvg("rect", { class: "held", height: "10", width: "0" }),
 };
-meter.svg = makeSvg("svg", {
-  class: "meter", viewBox: "0 0 100 10", preserveAspectRatio: "none", role: "img",
-}, meter.used, meter.held);
+meter.svg = makeSvg(
+  "svg",
+  {
+    class: "meter",
+    viewBox: "0 0 100 10",
+    preserveAspectRatio: "none",
+    role: "img",
+  },
+  meter.used,
+  meter.held,
+);
 meter.legend = make("p", { class: "beside" });
 byId("journal").append(meter.svg, meter.legend);
 
 const perSecond = (n) => (n === undefined ? "–" : rate(n));
 
 export function showRates(status, sample) {
-  showTile(acceptedTile, perSecond(sample.acceptedRate), "records/s",
-    `${number(status.accepted)} in all`);
-  showCurve(acceptedTile.curve, (s) => s.acceptedRate, (n) => `${rate(n)}/s`);
-  showTile(appliedTile, perSecond(sample.appliedRate), "records/s",
-    `${number(sample.applied)} since start`);
-  showCurve(appliedTile.curve, (s) => s.appliedRate, (n) => `${rate(n)}/s`);
+  showTile(
+    acceptedTile,
+    perSecond(sample.acceptedRate),
+    "records/s",
+    `${number(status.accepted)} in all`,
+  );
+  showCurve(
+    acceptedTile.curve,
+    (s) => s.acceptedRate,
+    (n) => `${rate(n)}/s`,
+  );
+  showTile(
+    appliedTile,
+    perSecond(sample.appliedRate),
+    "records/s",
+    `${number(sample.applied)} since start`,
+  );
+  showCurve(
+    appliedTile.curve,
+    (s) => s.appliedRate,
+    (n) => `${rate(n)}/s`,
+  );
   const [age, ageUnit] = duration(sample.lag).split(" ");
-  showTile(lagTile, age, ageUnit, status.pending
-    ? `${counted(status.pending, "record waits", "records wait")}`
-    : "nothing waits");
+  showTile(
+    lagTile,
+    age,
+    ageUnit,
+    status.pending
+      ? `${counted(status.pending, "record waits", "records wait")}`
+      : "nothing waits",
+  );
   showCurve(lagTile.curve, (s) => s.lag, duration);
 }
 
@@ -60,28 +108,48 @@ export function showJournal(journal) {
   const held = heldShare(journal);
   const used = journal.used_bytes / journal.size_max;
   const level = journal.refusing ? "bad" : held >= HELD_WARN ? "warn" : "none";
-  showTile(journalTile, percent(100 * held), `of ${bytes(journal.size_max)} held`,
-    journal.refusing ? "No room: new records are refused"
-      : "by what is not applied yet, and dead letters");
+  showTile(
+    journalTile,
+    percent(100 * held),
+    `of ${bytes(journal.size_max)} held`,
+    journal.refusing
+      ? "No room: new records are refused"
+      : "by what is not applied yet, and dead letters",
+  );
   meter.used.setAttribute("width", String(100 * used));
   meter.held.setAttribute("width", String(Math.min(100 * held, 100)));
   setLevel(byId("journal"), level);
-  meter.svg.setAttribute("aria-label",
-    `Journal: ${percent(100 * held)} held, ${percent(100 * used)} with what is retained`);
+  meter.svg.setAttribute(
+    "aria-label",
+    `Journal: ${percent(100 * held)} held, ${percent(100 * used)} with what is retained`,
+  );
   if (!meter.legend.firstChild) {
-    meter.legend.append(make("span", { class: "key held" }), make("span", {}), " · ",
-      make("span", { class: "key used" }), make("span", {}));
+    meter.legend.append(
+      make("span", { class: "key held" }),
+      make("span", {}),
+      " · ",
+      make("span", { class: "key used" }),
+      make("span", {}),
+    );
   }
   setText(meter.legend.children[1], `held ${bytes(journal.held_bytes)}`);
-  setText(meter.legend.children[3],
-    `retained ${bytes(Math.max(0, journal.used_bytes - journal.held_bytes))}, gives way`);
+  setText(
+    meter.legend.children[3],
+    `retained ${bytes(Math.max(0, journal.used_bytes - journal.held_bytes))}, gives way`,
+  );
 }
 
 // ---- Lanes --------------------------------------------------------------------------
 
 const laneLevels = {
-  idle: "good", applying: "good", settled: "good", starting: "none", waiting: "warn",
-  paused: "warn", stopped: "bad", orphaned: "bad",
+  idle: "good",
+  applying: "good",
+  settled: "good",
+  starting: "none",
+  waiting: "warn",
+  paused: "warn",
+  stopped: "bad",
+  orphaned: "bad",
 };
 
 function laneNotes(lane) {
@@ -118,8 +186,11 @@ const lanes = makeTable("Lanes", "No stream has a lane yet.", [
 place("lanes", lanes);
 
 export function showLanes(status, sample) {
-  fillTable(lanes, status.lanes.map((lane) => ({ ...lane, rate: sample.laneRate?.(lane) })),
-    laneKey);
+  fillTable(
+    lanes,
+    status.lanes.map((lane) => ({ ...lane, rate: sample.laneRate?.(lane) })),
+    laneKey,
+  );
 }
 
 // ---- Coverage -----------------------------------------------------------------------
@@ -131,15 +202,21 @@ function coverageState(check) {
   if (!check.at) {
     return ["none", "not checked yet"];
   }
-  return check.tables_found ? (check.ok ? ["good", "covered"] : ["bad", "below threshold"])
+  return check.tables_found
+    ? check.ok
+      ? ["good", "covered"]
+      : ["bad", "below threshold"]
     : ["none", "no tables"];
 }
 
 function coverageNotes(check) {
-  const off = (check.count_off ?? 0) + (check.first_seen_off ?? 0) + (check.last_seen_off ?? 0);
+  const off =
+    (check.count_off ?? 0) + (check.first_seen_off ?? 0) + (check.last_seen_off ?? 0);
   const texts = check.failed ? [check.failed] : [];
   if (check.events_without_entity) {
-    texts.push(`${counted(check.events_without_entity, "event", "events")} without an entity`);
+    texts.push(
+      `${counted(check.events_without_entity, "event", "events")} without an entity`,
+    );
   }
   if (off) {
     texts.push(`${counted(off, "count or time", "counts and times")} off`);
@@ -147,18 +224,22 @@ function coverageNotes(check) {
   return texts;
 }
 
-const coverage = makeTable("Coverage: entities that have their events",
-  "No stream is configured.", [
+const coverage = makeTable(
+  "Coverage: entities that have their events",
+  "No stream is configured.",
+  [
     textColumn("Stream", (check) => check.stream),
     stateColumn("State", coverageState),
     numberColumn("Coverage", (check) =>
-      (check.tables_found ? percent(check.coverage_percent) : "")),
+      check.tables_found ? percent(check.coverage_percent) : "",
+    ),
     numberColumn("Entities", (check) => check.entities),
     numberColumn("Without events", (check) => check.without_events),
     numberColumn("Events", (check) => check.events),
     timeColumn("Checked at", (check) => check.at),
     madeColumn("Notes", "wide", coverageNotes, fillNotes),
-  ]);
+  ],
+);
 place("coverage", coverage);
 
 // Each stream that has lanes, with its last result and its last failure together.
@@ -177,10 +258,11 @@ export function showCoverage(status) {
 
 const orphans = makeTable("Orphans: entities without events, by day", "", [
   textColumn("Day", (day) => day.day, "short"),
-  textColumn("Stream", (day) => day.stream),
+  textColumn("Stream", (day) => day.stream, "name"),
   numberColumn("Entities", (day) => day.missing),
   {
-    name: "Share", class: "wide share",
+    name: "Share",
+    class: "wide share",
     show: (cell, day) => {
       if (!cell.firstChild) {
         cell.bar = makeBar();
@@ -195,39 +277,57 @@ const interruptions = make("ul", { class: "notes" });
 place("orphans", orphans, interruptions);
 
 function orphanDays(details) {
-  const days = details.orphans.flatMap((found) => [
-    ...found.days.map((day) => ({ stream: found.stream, ...day })),
-    { stream: found.stream, day: "earlier", missing: found.earlier },
-    { stream: found.stream, day: "without a time", missing: found.without_a_time },
-  ]).filter((day) => day.missing > 0);
+  const days = details.orphans
+    .flatMap((found) => [
+      ...found.days.map((day) => ({ stream: found.stream, ...day })),
+      { stream: found.stream, day: "earlier", missing: found.earlier },
+      { stream: found.stream, day: "without a time", missing: found.without_a_time },
+    ])
+    .filter((day) => day.missing > 0);
   const most = Math.max(...days.map((day) => day.missing), 1);
   const all = sum(days, (day) => day.missing);
   const last = (day) => (/^\d/.test(day.day) ? day.day : "");
-  return days.map((day) => ({ ...day, most, all }))
+  return days
+    .map((day) => ({ ...day, most, all }))
     .sort((a, b) => (last(a) < last(b) ? 1 : last(a) > last(b) ? -1 : 0));
 }
 
 function showInterruptions(details) {
   const found = details.orphans.flatMap((of) =>
-    of.interruptions.map((burst) => ({ stream: of.stream, ...burst })));
+    of.interruptions.map((burst) => ({ stream: of.stream, ...burst })),
+  );
   const text = JSON.stringify(found);
   if (interruptions.dataset.made !== text) {
     interruptions.dataset.made = text;
-    interruptions.replaceChildren(...found.map((burst) => make("li", {},
-      "A writer was likely interrupted: ", value(burst.stream), ", ",
-      time(burst.from), " to ", time(burst.to),
-      `: ${counted(burst.entities, "entity", "entities")} without events, up to ` +
-      `${number(burst.longest_run)} in a row`)));
+    interruptions.replaceChildren(
+      ...found.map((burst) =>
+        make(
+          "li",
+          {},
+          "A writer was likely interrupted: ",
+          value(burst.stream),
+          ", ",
+          time(burst.from),
+          " to ",
+          time(burst.to),
+          `: ${counted(burst.entities, "entity", "entities")} without events, up to ` +
+            `${number(burst.longest_run)} in a row`,
+        ),
+      ),
+    );
   }
   interruptions.hidden = found.length === 0;
 }
 
 export function showOrphans(details) {
-  setText(orphans.empty, details.check_every_s === 0
-    ? "Nothing is checked: check.every is 0. 'holdfast check' looks once."
-    : details.orphans.length === 0
-      ? "Not checked yet; the first check comes within a minute of the start."
-      : "None: by the last check every entity has its events.");
+  setText(
+    orphans.empty,
+    details.check_every_s === 0
+      ? "Nothing is checked: check.every is 0. 'holdfast check' looks once."
+      : details.orphans.length === 0
+        ? "Not checked yet; the first check comes within a minute of the start."
+        : "None: by the last check every entity has its events.",
+  );
   fillTable(orphans, orphanDays(details), (day) => `${day.day} ${day.stream}`);
   showInterruptions(details);
 }
@@ -235,13 +335,29 @@ export function showOrphans(details) {
 // ---- Dead letters -------------------------------------------------------------------
 
 function makeSample(letter) {
-  const found = letter.state === "conflict" ? "copy of a conflict" : `found at ${letter.found}`;
-  const head = make("p", { class: "soft" }, `entry ${letter.seq}/${letter.index}, ${found}, `,
-    value(letter.stream), ", ", time(letter.at));
-  const why = make("p", {}, ...(letter.field ? [value(letter.field), ": "] : []),
-    value(letter.detail));
-  return make("li", { class: "sample" }, head, why,
-    make("code", { class: "record", dir: "ltr" }, visible(letter.bytes)));
+  const found =
+    letter.state === "conflict" ? "copy of a conflict" : `found at ${letter.found}`;
+  const head = make(
+    "p",
+    { class: "soft" },
+    `entry ${letter.seq}/${letter.index}, ${found}, `,
+    value(letter.stream),
+    ", ",
+    time(letter.at),
+  );
+  const why = make(
+    "p",
+    {},
+    ...(letter.field ? [value(letter.field), ": "] : []),
+    value(letter.detail),
+  );
+  return make(
+    "li",
+    { class: "sample" },
+    head,
+    why,
+    make("code", { class: "record", dir: "ltr" }, visible(letter.bytes)),
+  );
 }
 
 function fillSamples(cell, newestOnes) {
@@ -249,8 +365,12 @@ function fillSamples(cell, newestOnes) {
   const [first, ...rest] = newestOnes.map(makeSample);
   cell.replaceChildren(make("ul", {}, first));
   if (rest.length) {
-    const details = make("details", {}, make("summary", {}, `${rest.length} more like it`),
-      make("ul", {}, ...rest));
+    const details = make(
+      "details",
+      {},
+      make("summary", {}, `${rest.length} more like it`),
+      make("ul", {}, ...rest),
+    );
     details.open = wasOpen;
     cell.append(details);
   }
@@ -266,9 +386,12 @@ place("letters", letters);
 
 export function showLetters(details) {
   const found = details.dead_letters;
-  setText(letters.empty, found
-    ? "None: every record that was taken could be applied, or waits to be."
-    : "They are being counted.");
+  setText(
+    letters.empty,
+    found
+      ? "None: every record that was taken could be applied, or waits to be."
+      : "They are being counted.",
+  );
   fillTable(letters, found ? found.reasons : [], (reason) => reason.reason);
 }
 
@@ -278,8 +401,8 @@ const severityLevels = { critical: "bad", warning: "warn", info: "none" };
 const severity = (alert) => [severityLevels[alert.severity] ?? "none", alert.severity];
 
 const raised = makeTable("Alerts that are raised", "", [
-  textColumn("Alert", (alert) => alert.rule),
-  textColumn("Subject", (alert) => alert.subject),
+  textColumn("Alert", (alert) => alert.rule, "name"),
+  textColumn("Subject", (alert) => alert.subject, "name"),
   stateColumn("Severity", severity),
   numberColumn("For", (alert) => duration(alert.for_s)),
   textColumn("Summary", (alert) => alert.summary, "wide"),
@@ -289,8 +412,8 @@ place("raised", raised);
 const alerts = makeTable("Last alerts", "None since the engine was started.", [
   timeColumn("At", (alert) => alert.at),
   textColumn("What", (alert) => alert.event),
-  textColumn("Alert", (alert) => alert.rule),
-  textColumn("Subject", (alert) => alert.subject),
+  textColumn("Alert", (alert) => alert.rule, "name"),
+  textColumn("Subject", (alert) => alert.subject, "name"),
   stateColumn("Severity", severity),
   textColumn("Summary", (alert) => alert.summary, "wide"),
 ]);
@@ -299,6 +422,9 @@ place("alerts", alerts);
 export function showAlerts(found) {
   byId("raised").hidden = found.raised.length === 0;
   fillTable(raised, found.raised, (alert) => `${alert.rule} ${alert.subject}`);
-  fillTable(alerts, found.recent,
-    (alert) => `${alert.at} ${alert.event} ${alert.rule} ${alert.subject}`);
+  fillTable(
+    alerts,
+    found.recent,
+    (alert) => `${alert.at} ${alert.event} ${alert.rule} ${alert.subject}`,
+  );
 }

@@ -6,11 +6,20 @@ import { byId, make, number, setState, setText, time, visible } from "./text.js"
 // outright, since on a phone rows are laid out as blocks.
 export function makeTable(title, none, columns) {
   const heads = columns.map((column) =>
-    make("th", { scope: "col", role: "columnheader", class: column.class ?? "" }, column.name));
+    make(
+      "th",
+      { scope: "col", role: "columnheader", class: column.class ?? "" },
+      column.name,
+    ),
+  );
   const body = make("tbody", { role: "rowgroup" });
-  const table = make("table", { role: "table" },
+  const table = make(
+    "table",
+    { role: "table" },
     make("caption", {}, make("h2", {}, title)),
-    make("thead", { role: "rowgroup" }, make("tr", { role: "row" }, ...heads)), body);
+    make("thead", { role: "rowgroup" }, make("tr", { role: "row" }, ...heads)),
+    body,
+  );
   const empty = make("p", { class: "none" }, none);
   const head = make("h2", {}, title);
   const parts = { table, body, empty, head, columns };
@@ -44,8 +53,10 @@ export function fillTable(table, items, keyOf) {
     before.delete(key);
     table.columns.forEach((column, i) => {
       column.show(row.children[i], item);
-      row.children[i].classList.toggle("empty", row.children[i].textContent === "" &&
-        !row.children[i].firstElementChild);
+      row.children[i].classList.toggle(
+        "empty",
+        row.children[i].textContent === "" && !row.children[i].firstElementChild,
+      );
     });
     if (row === next) {
       next = next.nextElementSibling;
@@ -62,20 +73,29 @@ export function fillTable(table, items, keyOf) {
 }
 
 export const textColumn = (name, of, cssClass) => ({
-  name, class: cssClass, show: (cell, item) => setText(cell, visible(of(item))),
+  name,
+  class: cssClass,
+  show: (cell, item) => setText(cell, visible(of(item))),
 });
 export const numberColumn = (name, of) => ({
-  name, class: "number",
+  name,
+  class: "number",
   show: (cell, item) => {
     const n = of(item);
-    setText(cell, n === undefined || n === null ? "" : typeof n === "number" ? number(n) : n);
+    setText(
+      cell,
+      n === undefined || n === null ? "" : typeof n === "number" ? number(n) : n,
+    );
   },
 });
 export const stateColumn = (name, of) => ({
-  name, class: "short", show: (cell, item) => setState(cell, ...of(item)),
+  name,
+  class: "short",
+  show: (cell, item) => setState(cell, ...of(item)),
 });
 export const timeColumn = (name, of) => ({
-  name, class: "short",
+  name,
+  class: "short",
   show: (cell, item) => {
     const iso = of(item) ?? "";
     if (cell.dataset.iso !== iso) {
@@ -86,7 +106,8 @@ export const timeColumn = (name, of) => ({
 });
 // For what is made of several elements: made again only when its data change.
 export const madeColumn = (name, cssClass, dataOf, fill) => ({
-  name, class: cssClass,
+  name,
+  class: cssClass,
   show: (cell, item) => {
     const text = JSON.stringify(dataOf(item));
     if (cell.dataset.made !== text) {

@@ -11,7 +11,8 @@ const unseen =
 
 export function visible(text) {
   return String(text).replace(unseen, (c) =>
-    c === "\n" ? "\\n" : c === "\t" ? "\\t" : `\\u{${c.charCodeAt(0).toString(16)}}`);
+    c === "\n" ? "\\n" : c === "\t" ? "\\t" : `\\u{${c.charCodeAt(0).toString(16)}}`,
+  );
 }
 
 // Leaves the node alone where nothing changes: a selection stays, and nothing is read out.
@@ -58,8 +59,11 @@ const shapes = {
 };
 
 export function shape(level) {
-  return makeSvg("svg", { class: "shape", viewBox: "0 0 16 16", "aria-hidden": "true" },
-    makeSvg("path", { d: shapes[level], fill: "currentColor", "fill-rule": "evenodd" }));
+  return makeSvg(
+    "svg",
+    { class: "shape", viewBox: "0 0 16 16", "aria-hidden": "true" },
+    makeSvg("path", { d: shapes[level], fill: "currentColor", "fill-rule": "evenodd" }),
+  );
 }
 
 // Never by colour alone: shape and word.
@@ -116,7 +120,8 @@ export const clock = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
 
 // The time of day, with the date where it was another day; of the browser's time zone.
 export function when(date) {
-  const day = (d) => `${d.getFullYear()}-${String(d.getMonth() + 1).padStart(2, "0")}-` +
+  const day = (d) =>
+    `${d.getFullYear()}-${String(d.getMonth() + 1).padStart(2, "0")}-` +
     String(d.getDate()).padStart(2, "0");
   const time = clock.format(date);
   return day(date) === day(new Date()) ? time : `${day(date)} ${time}`;
