@@ -166,6 +166,22 @@ Test(faults, lock_wait_time_out_rolls_all_back, .init = open_impatient, .fini = 
     expect_state(2, 3, 2);
 }
 
+/* As a half-open session of a predecessor does. */
+Test(faults, lock_wait_time_out_at_the_ledger, .init = open_impatient, .fini = close_kit)
+{
+    seen("1.1.1.1", "2026-01-01 00:00:00");
+    sink_kit_expect(&kit, 0);
+    other_exec("START TRANSACTION");
+    other_exec("SELECT * FROM holdfast_ledger FOR UPDATE");
+    seen("1.1.1.1", "2026-01-02 00:00:00");
+    sink_kit_expect(&kit, ERR_TRANSIENT);
+    cr_assert_eq(kit.err.sys, 1205);
+    other_exec("ROLLBACK");
+    expect_state(1, 1, 1);
+    sink_kit_expect(&kit, 0);
+    expect_state(1, 2, 2);
+}
+
 /* While it waits for the entity's row, the other takes what it will want: it sees that.
  */
 Test(faults, the_entity_row_orders_two_writers, .init = open_kit, .fini = close_kit)

@@ -112,6 +112,39 @@ Test(lane_recover, a_new_ledger_over_the_same_data_gives_duplicates_only)
     lane_kit_end(&kit);
 }
 
+/* What a database that went back needs is over its time, and stays until it is applied.
+ */
+Test(lane_recover, entries_that_a_rewound_database_needs_stay)
+{
+    struct lane_kit kit;
+    lane_kit_start(&kit);
+    kit_close(&kit.journal);
+    kit.journal.config.retain_us = 1000000;
+    kit_open(&kit.journal);
+    size_t mozi = lane_kit_stream(&kit, "mozi", 1, CONFLICT_COUNT);
+    lane_kit_run(&kit);
+    fake_snapshot(kit.database);
+    for (unsigned i = 0; i < 3; i++) {
+        lane_kit_await_done(&kit, mozi, 0,
+                            lane_kit_append(&kit, mozi, 0, 4 * i, 4, NULL));
+    }
+    lane_kit_stop(&kit);
+    fake_rewind(kit.database);
+    fake_hang(kit.database);
+    lane_kit_run(&kit);
+    fake_await_hanging(kit.database); /* compared, and begun to apply again */
+    kit_pass(&kit.journal, 3600LL * 1000000);
+    kit_commit(&kit.journal);
+    kit_commit(&kit.journal);
+    for (uint64_t seq = 1; seq <= 3; seq++) {
+        cr_assert_eq(kit_state(&kit.journal, seq), JOURNAL_ENTRY_FULL);
+    }
+    fake_release(kit.database);
+    lane_kit_await_done(&kit, mozi, 0, 3);
+    cr_assert_eq(fake_events(kit.database), 12);
+    lane_kit_end(&kit);
+}
+
 /* Applied entries of mozi are given up, all but the newest. */
 static size_t expire_applied(struct lane_kit *kit)
 {

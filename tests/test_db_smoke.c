@@ -1,0 +1,51 @@
+/* A few records go in, come to rest in the tables and are counted: what even a broken
+ * engine does where nothing goes wrong. tests/mutations/run.sh asks it of each planted
+ * mistake, so that only what looks for that mistake can find it. */
+#include "tests/drive.h"
+
+#include <criterion/criterion.h>
+
+#include <stdio.h>
+
+enum { POSTS = 4, RECORDS_EACH = 10 };
+
+/* Each record is of another entity and time. */
+static void post(struct drive *d, int number)
+{
+    char body[RECORDS_EACH * 128];
+    size_t len = 0;
+    for (int i = 0; i < RECORDS_EACH; i++) {
+        int n =
+            snprintf(body + len, sizeof body - len,
+                     "{\"ip\":\"10.1.%d.%d\",\"timestamp\":\"2026-01-08 01:%02d:%02d\","
+                     "\"event_type\":\"beacon\"}\n",
+                     number, i + 1, number, i);
+        cr_assert(n > 0 && (size_t)n < sizeof body - len);
+        len += (size_t)n;
+    }
+    struct buf answer = {0};
+    int status = drive_post(d, "/v1/streams/mozi/records?wait=applied&timeout=60", body,
+                            NULL, &answer);
+    cr_assert_eq(status, 200, "%d %s", status, buf_text(&answer));
+    cr_assert_eq(http_probe_number(buf_slice(&answer), "accepted", 0), RECORDS_EACH);
+    buf_free(&answer);
+}
+
+Test(smoke, a_few_records_end_to_end)
+{
+    struct drive d;
+    drive_begin(&d, 1, NULL);
+    drive_engine(&d);
+    for (int i = 0; i < POSTS; i++) {
+        post(&d, i);
+    }
+    drive_applied(&d);
+    cr_assert_eq(world_scalar(&d.w, "SELECT COUNT(*) FROM botnet_nodes_mozi WHERE "
+                                    "communication_count = 1"),
+                 POSTS * RECORDS_EACH);
+    cr_assert_eq(world_scalar(&d.w, "SELECT COUNT(*) FROM botnet_communications_mozi"),
+                 POSTS * RECORDS_EACH);
+    cr_assert_eq(world_scalar(&d.w, "SELECT SUM(events) FROM holdfast_ledger"),
+                 POSTS * RECORDS_EACH);
+    drive_end(&d);
+}
