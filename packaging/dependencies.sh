@@ -38,6 +38,11 @@ dependencies_faults="
     openssl binutils
 "
 
+# For its layer cluster, which says that it can't run where they are missing. Installed by
+# hand, since mariadb-server makes an account and starts a service.
+# shellcheck disable=SC2034 # for who sources this
+dependencies_cluster="galera-4 mariadb-server rsync"
+
 # For the tests too, but unpacked by dependencies_unpack: installed, it would make an
 # account and start a service.
 # shellcheck disable=SC2034 # for who sources this

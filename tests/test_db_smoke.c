@@ -7,7 +7,7 @@
 
 #include <stdio.h>
 
-enum { POSTS = 4, RECORDS_EACH = 10 };
+enum { POSTS = 4, RECORDS_EACH = 10, RECORDS = POSTS * RECORDS_EACH };
 
 /* Each record is of another entity and time. */
 static void post(struct drive *d, int number)
@@ -42,10 +42,9 @@ Test(smoke, a_few_records_end_to_end)
     drive_applied(&d);
     cr_assert_eq(world_scalar(&d.w, "SELECT COUNT(*) FROM botnet_nodes_mozi WHERE "
                                     "communication_count = 1"),
-                 POSTS * RECORDS_EACH);
+                 RECORDS);
     cr_assert_eq(world_scalar(&d.w, "SELECT COUNT(*) FROM botnet_communications_mozi"),
-                 POSTS * RECORDS_EACH);
-    cr_assert_eq(world_scalar(&d.w, "SELECT SUM(events) FROM holdfast_ledger"),
-                 POSTS * RECORDS_EACH);
+                 RECORDS);
+    cr_assert_eq(world_scalar(&d.w, "SELECT SUM(events) FROM holdfast_ledger"), RECORDS);
     drive_end(&d);
 }

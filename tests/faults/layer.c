@@ -16,6 +16,7 @@ enum {
     PATH_MAX_HERE = 512,
     IN_FLIGHT_PERCENT = 80,
     FAILURES_MAX = 20,
+    LINE_SIZE = 4096,
     DECK_MAX = 1 << 20
 };
 
@@ -43,6 +44,21 @@ enum layer_verdict layer_broken(const char *invariant, const char *format, ...)
     va_end(arguments);
     (void)printf("  %s broken: %s\n", invariant, text);
     return LAYER_BROKEN;
+}
+
+int layer_count_lines(const char *path, const char *text, uint64_t *out_count,
+                      struct err *err)
+{
+    FILE *file = fopen(path, "re");
+    if (!file)
+        return err_set_errno(err, ERR_IO, errno, "can't read %s", path);
+    char line[LINE_SIZE];
+    uint64_t count = 0;
+    while (fgets(line, sizeof line, file) != NULL)
+        count += strstr(line, text) != NULL;
+    (void)fclose(file);
+    *out_count = count;
+    return 0;
 }
 
 uint64_t layer_random(uint64_t *state)

@@ -79,6 +79,10 @@ struct layer {
 enum layer_verdict layer_broken(const char *invariant, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* How many lines of the file hold the text. ERR_IO. */
+int layer_count_lines(const char *path, const char *text, uint64_t *out_count,
+                      struct err *err);
+
 /* A 64-bit generator (splitmix64), for all chance of a point. */
 uint64_t layer_random(uint64_t *state);
 

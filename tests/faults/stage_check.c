@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { AWAIT_TIMEOUT_MS = 30000, AWAIT_PAUSE_MS = 20, LINE_SIZE = 4096 };
+enum { AWAIT_TIMEOUT_MS = 30000, AWAIT_PAUSE_MS = 20 };
 
 /* ---- Statements -------------------------------------------------------------------- */
 
@@ -64,16 +64,7 @@ int stage_await(struct stage *stage, const char *sql, struct err *err)
 int stage_log_count(const struct stage *stage, const char *text, uint64_t *out_count,
                     struct err *err)
 {
-    FILE *file = fopen(stage->engine.log, "re");
-    if (!file)
-        return err_set_errno(err, ERR_IO, errno, "can't read %s", stage->engine.log);
-    char line[LINE_SIZE];
-    uint64_t count = 0;
-    while (fgets(line, sizeof line, file) != NULL)
-        count += strstr(line, text) != NULL;
-    (void)fclose(file);
-    *out_count = count;
-    return 0;
+    return layer_count_lines(stage->engine.log, text, out_count, err);
 }
 
 /* What a fault of this kind must not lead to. */

@@ -8,10 +8,12 @@
 #     # What the engine does wrong.
 #     # breaks: I1
 #     # killer: test test_lane_recover nothing_is_confirmed
+#     # killer: hang test_lane_dead a_record
 #     # killer: layer kill_replay I1
 #
-# A test is a Criterion program and the name of the test in it that must fail; a layer is
-# one of tests/faults, which must say that this invariant is broken. Ends with "N killed of
+# A test is a Criterion program and the name of the test in it that must fail, or, with
+# hang, must never end; a layer is one of tests/faults, which must say that this invariant
+# is broken. Ends with "N killed of
 # N"; a patch that doesn't apply to the sources as they are, and a mistake that nothing
 # finds, fail the run. The copy is built in a directory of its own, kept with --build.
 set -u
@@ -104,10 +106,16 @@ survived() {
 
 # The killer must fail, and in the way that the patch names.
 kill_by_test() { # <program> <test>
-    (cd "$build/tests" && timeout 120 "./$1" --timeout 30 --filter "*/$2") >"$scratch/log" 2>&1
+    (cd "$build/tests" && timeout 120 "./$1" --filter "*/$2") >"$scratch/log" 2>&1
     local code=$?
     [ $code -ne 0 ] && [ $code -ne 124 ] &&
         grep -qE "^\[(FAIL|CRASH)\] [a-z_]+::$2:" "$scratch/log"
+}
+
+# Where the mistake has a lane stand still, whoever waits for it does so for ever.
+kill_by_hang() { # <program> <test>
+    (cd "$build/tests" && timeout 40 "./$1" --filter "*/$2") >"$scratch/log" 2>&1
+    [ $? -eq 124 ]
 }
 
 kill_by_layer() { # <layer> <invariant>
