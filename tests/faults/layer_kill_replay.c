@@ -135,6 +135,7 @@ static void check_through(void)
 static int run_watched(uint64_t kill_at, enum replay_kill how, bool *out_ended,
                        struct err *err)
 {
+    engine_kill(&at.stage.engine); /* one that was not met is still there */
     *at.watch = (struct replay_watch){.kill_at = kill_at, .how = how};
     int code = stage_launch(&at.stage, at.preload, err);
     if (code != 0)
