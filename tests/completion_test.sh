@@ -7,7 +7,6 @@ PATH=$1:$PATH
 . "$(dirname "$0")/../packaging/holdfast.bash-completion"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-export ASAN_OPTIONS=detect_leaks=0 # of --help, many times
 
 # expect "<words of the line, the last being completed>" "<answers>"
 expect() {
