@@ -512,6 +512,28 @@ class Dashboard(unittest.TestCase):
         wait_until(lambda: "nothing waits" in self.browser.text("#lag"), "all is applied")
         self.assert_quiet()
 
+    def test_lane_stopped(self):
+        engine = self.engine(
+            streams="[{name: mozi, preset: botnet}, {name: test, preset: botnet}]"
+        )
+        engine.post([record(0)])
+        engine.post([record(0)], "test")
+        self.database.execute(
+            "ALTER TABLE botnet_communications_test DROP COLUMN event_type"
+        )
+        engine.post([record(1)], "test", applied=False)
+        self.browser.open(engine.url)
+        self.await_line("Trouble: 1 lane is stopped: test")
+        self.await_row(
+            "Lanes", Stream="test", State="stopped", Errors_and_notes="event_type"
+        )
+        self.assertEqual(
+            [(row["Stream"], row["State"]) for row in self.rows("Lanes")],
+            [("test", "stopped"), ("mozi", "idle")],
+        )
+        self.examine("lane-stopped")
+        self.assert_quiet()
+
     def test_journal_nearly_full(self):
         engine = self.engine(journal=", max_size: 4MiB")
         engine.post([record(i) for i in range(10)])

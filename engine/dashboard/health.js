@@ -4,7 +4,9 @@ import { byId, counted, make, setLevel, setText, shape, visible } from "./text.j
 
 export const HELD_WARN = 0.8; // share of the journal
 
-const order = ["bad", "warn", "good", "none"];
+const order = ["bad", "warn", "none", "good"];
+
+export const worstFirst = (a, b) => order.indexOf(a) - order.indexOf(b);
 
 const isStopped = (lane) => lane.state === "stopped" || lane.state === "orphaned";
 export const heldShare = (journal) => journal.held_bytes / journal.size_max;
@@ -22,7 +24,7 @@ function laneProblems(status) {
         level: "bad",
         rule: "lane_stopped",
         subject: stream,
-        text: `${counted(stopped.length, "lane", "lanes")} of ${visible(stream)} stopped`,
+        text: `${counted(stopped.length, "lane is", "lanes are")} stopped: ${visible(stream)}`,
       });
     }
   }
@@ -96,7 +98,7 @@ function findProblems(status) {
     });
   }
   problems.push(...alertProblems(status, problems));
-  return problems.sort((a, b) => order.indexOf(a.level) - order.indexOf(b.level));
+  return problems.sort((a, b) => worstFirst(a.level, b.level));
 }
 
 export function showHealth(level, word, text) {

@@ -1,6 +1,6 @@
 // The tiles and tables.
 
-import { HELD_WARN, heldShare } from "./health.js";
+import { HELD_WARN, heldShare, worstFirst } from "./health.js";
 import { laneKey, makeBar, makeCurve, showCurve, sum } from "./samples.js";
 import {
   fillTable,
@@ -185,12 +185,11 @@ const lanes = makeTable("Lanes", "No stream has a lane yet.", [
 ]);
 place("lanes", lanes);
 
+// Those that a person should look at first.
 export function showLanes(status, sample) {
-  fillTable(
-    lanes,
-    status.lanes.map((lane) => ({ ...lane, rate: sample.laneRate?.(lane) })),
-    laneKey,
-  );
+  const shown = status.lanes.map((lane) => ({ ...lane, rate: sample.laneRate?.(lane) }));
+  shown.sort((a, b) => worstFirst(laneLevels[a.state], laneLevels[b.state]));
+  fillTable(lanes, shown, laneKey);
 }
 
 // ---- Coverage -----------------------------------------------------------------------
