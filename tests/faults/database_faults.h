@@ -21,8 +21,9 @@ struct database_fault {
 typedef int database_fault_do(struct database_fault *at, struct err *err);
 
 /* Sessions: tests/faults/database_sessions.c */
-database_fault_do fault_deadlock, fault_lock_wait, fault_kill, fault_kill_query,
-    fault_kill_at_commit, fault_connections, fault_rights, fault_password;
+database_fault_do fault_deadlock, fault_lock_wait, fault_lock_wait_ledger,
+    fault_lock_wait_event, fault_kill, fault_kill_query, fault_kill_at_commit,
+    fault_connections, fault_rights, fault_password;
 
 /* The server: tests/faults/database_server.c */
 database_fault_do fault_read_only, fault_server_killed, fault_server_killed_in_hand,

@@ -5,6 +5,7 @@
 
 #include <mysql.h>
 #include <signal.h>
+#include <stdio.h>
 
 enum { CROWD_MAX = 24 };
 
@@ -38,6 +39,54 @@ int fault_lock_wait(struct database_fault *at, struct err *err)
 {
     struct err later = {0};
     int code = fault_block(at, err);
+    at->met = code == 0 && fault_await_log(at, "(1205)", 0, &later) == 0;
+    return code ? code : fault_release(at, err);
+}
+
+/* The lock wait is at the first statement, the compare-and-set. */
+int fault_lock_wait_ledger(struct database_fault *at, struct err *err)
+{
+    struct err later = {0};
+    int code = fault_exec(at, "START TRANSACTION", err);
+    code = code ? code : fault_exec(at, "SELECT * FROM holdfast_ledger FOR UPDATE", err);
+    at->met = code == 0 && fault_await_log(at, "(1205)", 0, &later) == 0;
+    return code ? code : fault_release(at, err);
+}
+
+/* An event of mozi that was not sent yet; false: there is none. */
+static bool find_late_event(const struct sample *sample, uint32_t *out_ip,
+                            int64_t *out_time_s)
+{
+    for (uint32_t i = sample->batch_count; i-- > sample->batch_count / 2;) {
+        const struct sample_batch *batch = &sample->batches[i];
+        for (uint32_t k = 0; k < batch->record_count; k++) {
+            const struct sample_record *record = &batch->records[k];
+            if (record->fault == SAMPLE_GOOD && record->stream == 0) {
+                *out_ip = record->ip;
+                *out_time_s = record->time_s;
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* The lock wait is at the last one: somebody is about to insert the same event. */
+int fault_lock_wait_event(struct database_fault *at, struct err *err)
+{
+    struct err later = {0};
+    uint32_t ip = 0;
+    int64_t time_s = 0;
+    char sql[256];
+    if (!find_late_event(&at->stage->sample, &ip, &time_s))
+        return err_set(err, ERR_INTERNAL, 0, "the sample has no event to lock");
+    (void)snprintf(sql, sizeof sql,
+                   "INSERT IGNORE INTO botnet_communications_mozi (node_id, ip, "
+                   "communication_time) VALUES (1, INET_NTOA(%u), FROM_UNIXTIME(%lld))",
+                   ip, (long long)time_s);
+    int code = fault_exec(at, "SET foreign_key_checks = 0", err);
+    code = code ? code : fault_exec(at, "START TRANSACTION", err);
+    code = code ? code : fault_exec(at, sql, err);
     at->met = code == 0 && fault_await_log(at, "(1205)", 0, &later) == 0;
     return code ? code : fault_release(at, err);
 }

@@ -58,6 +58,8 @@ static const struct fault {
     {"journal_copied",        fault_journal_copied,        0, USUAL, NULL},
     {"journal_twins",         fault_journal_twins,         WHOLE | OWN_RESULT | ONE_LANE, USUAL, NULL},
     {"two_writers",           fault_two_writers,           WHOLE | OWN_RESULT, USUAL, NULL},
+    {"lock_wait_ledger",      fault_lock_wait_ledger,      0, LOCK_WAIT, NULL},
+    {"lock_wait_event",       fault_lock_wait_event,       0, LOCK_WAIT, NULL},
 };
 /* clang-format on */
 enum { FAULTS = sizeof faults / sizeof faults[0] };
