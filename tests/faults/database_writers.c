@@ -112,8 +112,8 @@ int fault_journal_copied(struct database_fault *at, struct err *err)
 {
     struct engine_process second = {0};
     int64_t digest = 0;
-    int code = stage_settle(at->stage, err);
-    code = code ? code : start_copy(at, &second, err);
+    /* at once: a busy engine would settle only when all was sent */
+    int code = start_copy(at, &second, err);
     code = code ? code : stage_feed_end(at->stage, err);
     code = code ? code : stage_settle(at->stage, err);
     code = code ? code : engine_start(&second, err);
