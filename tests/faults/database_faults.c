@@ -6,7 +6,7 @@
 #include <mysql.h>
 #include <stdio.h>
 
-enum { AWAIT_LOG_MS = 20000, LOOK_MS = 30 };
+enum { AWAIT_LOG_MS = 30000, LOOK_MS = 30 };
 
 int fault_exec(struct database_fault *at, const char *sql, struct err *err)
 {

@@ -97,7 +97,10 @@ int fault_relaxed(struct database_fault *at, struct err *err)
     code = code ? code : stage_kill_server(at->stage, err);
     if (code != 0)
         return code;
-    /* the lanes compare again at their next connect, at the latest when idle for long */
+    /* an idle engine looks again within half a minute, a new one at once */
+    struct err later = {0};
+    if (at->patient)
+        (void)fault_await_log(at, "event=rewound", 0, &later);
     code = fault_help(at, err);
     code = code ? code : stage_settle(at->stage, err);
     uint64_t rewound = 0;
