@@ -5,6 +5,7 @@
 #include "replay/recover.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 /* ---- A COMMIT whose answer never came ---------------------------------------------- */
 
@@ -77,6 +78,21 @@ static int refuse_to_rewind(const struct lane *lane, const struct ledger_row *ro
 
 /* ---- Comparing ------------------------------------------------------------------- */
 
+/* The database went back for all lanes. One with nothing to do would notice only when it
+ * next asks: until then its entries stay, and no other relies on its done mark. */
+static int doubt_all(const struct lane *lane, struct err *err)
+{
+    struct journal *journal = lane_config(lane)->journal;
+    struct journal_lane *lanes = NULL;
+    size_t count = 0;
+    int code = journal_lanes(journal, &lanes, &count, err);
+    for (size_t i = 0; i < count; i++) {
+        journal_confirm(journal, lanes[i].stream, lanes[i].lane, false);
+    }
+    free(lanes);
+    return code;
+}
+
 /* Durably, before anything is applied again. What is no longer retained is named by the
  * next read. */
 static int rewind_to(struct lane *lane, const struct ledger_row *row,
@@ -84,6 +100,7 @@ static int rewind_to(struct lane *lane, const struct ledger_row *row,
 {
     int code = journal_rewind(lane_config(lane)->journal, lane->stream_name,
                               lane->id.lane, &row->position, err);
+    code = code ? code : doubt_all(lane, err);
     if (code != ERR_OK) {
         return code;
     }

@@ -117,14 +117,16 @@ uint64_t layout_change_after(const struct layout *layout, uint64_t seq)
     return UINT64_MAX;
 }
 
-/* Whether the lane has an unapplied entry before `change`. */
+/* Whether the lane has an unapplied entry before `change`, as far as is known: the done
+ * mark of one whose ledger nobody has asked on the present connection may be above what
+ * the database holds. */
 static int has_older(struct journal *journal, const struct journal_lane *lane,
                      uint64_t change, bool *out_older, struct err *err)
 {
     static const struct journal_read_limits one = {
         .bytes_max = 1, .records_max = 1, .entries_max = 1};
-    *out_older = false;
-    if (lane->last_seq <= lane->done.seq || lane->done.seq >= change) {
+    *out_older = !lane->confirmed && lane->oldest_seq && lane->oldest_seq < change;
+    if (*out_older || lane->last_seq <= lane->done.seq || lane->done.seq >= change) {
         return ERR_OK;
     }
     struct journal_entries entries = {0};

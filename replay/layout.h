@@ -37,7 +37,8 @@ uint64_t layout_change_before(const struct layout *layout, uint64_t seq);
 /* The first change after `seq`; UINT64_MAX: none. */
 uint64_t layout_change_after(const struct layout *layout, uint64_t seq);
 
-/* Whether all of the stream's entries before `change` are applied. */
+/* Whether all of the stream's entries before `change` are applied, which of a lane that
+ * still retains some is believed only while its ledger position is confirmed. */
 int layout_is_settled(struct journal *journal, const char *stream, uint64_t change,
                       bool *out_settled, struct err *err);
 

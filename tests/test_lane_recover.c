@@ -3,6 +3,7 @@
 #include "tests/lane_kit.h"
 
 #include <criterion/criterion.h>
+#include <sched.h>
 
 /* One lane of one stream, running, with entries 1 to `entries` of 4 records applied. */
 static size_t begin(struct lane_kit *kit, unsigned entries)
@@ -143,6 +144,84 @@ Test(lane_recover, entries_that_a_rewound_database_needs_stay)
     lane_kit_await_done(&kit, mozi, 0, 3);
     cr_assert_eq(fake_events(kit.database), 12);
     lane_kit_end(&kit);
+}
+
+/* Entry 1 in lane 1, then one lane alone, and entry 2 with the same events in lane 0:
+ * all applied, so that entry 2 is of conflicts. A snapshot of the empty database is
+ * kept. */
+static size_t change_lanes(struct lane_kit *kit)
+{
+    lane_kit_start(kit);
+    kit->config.connections = 1;
+    kit->config.clock = &kit->journal.clock.clock;
+    size_t mozi = lane_kit_stream(kit, "mozi", 2, CONFLICT_COUNT);
+    fake_snapshot(kit->database);
+    lane_kit_run(kit);
+    lane_kit_await_done(kit, mozi, 1, lane_kit_append(kit, mozi, 1, 0, 4, NULL));
+    lane_kit_stop(kit);
+    lane_kit_no_streams(kit);
+    mozi = lane_kit_stream(kit, "mozi", 1, CONFLICT_COUNT);
+    lane_kit_run(kit);
+    lane_kit_await_done(kit, mozi, 0, lane_kit_append(kit, mozi, 0, 0, 4, "xxxx"));
+    cr_assert_eq(fake_ledger(kit->database, "mozi", 0).conflicts, 4);
+    return mozi;
+}
+
+/* Time passes until the lane is done with it. */
+static void pass_until_done(struct lane_kit *kit, uint32_t lane, uint64_t seq)
+{
+    while (kit_lane(&kit->journal, "mozi", lane).done.seq < seq) {
+        kit_pass(&kit->journal, 1000000);
+        replay_wake(kit->replay);
+        sched_yield();
+    }
+}
+
+static void expect_seq_order(struct lane_kit *kit)
+{
+    cr_assert_eq(fake_ledger(kit->database, "mozi", 1).events, 4);
+    cr_assert_eq(fake_ledger(kit->database, "mozi", 0).conflicts, 4);
+    lane_kit_end(kit);
+}
+
+/* Its done mark says that the older lane is through, but nobody has asked its ledger.
+ */
+Test(lane_recover, a_lane_waits_for_older_ones_whose_ledger_is_not_known_yet)
+{
+    struct lane_kit kit;
+    change_lanes(&kit);
+    lane_kit_stop(&kit);
+    fake_rewind(kit.database);
+    fake_fault(
+        kit.database,
+        &(struct fake_fault){.call = FAKE_POSITION, .after = 1, .code = ERR_TRANSIENT});
+    lane_kit_run(&kit);
+    lane_kit_await(&kit, "rewound", 1); /* lane 0 */
+    for (int i = 0; i < 50; i++) {
+        kit_pass(&kit.journal, 1000000);
+        replay_wake(kit.replay);
+        lane_kit_await(&kit, "retry", (size_t)i + 1);
+    }
+    cr_assert_eq(fake_events(kit.database), 0, "lane 0 has overtaken lane 1");
+    fake_heal(kit.database);
+    pass_until_done(&kit, 1, 1);
+    pass_until_done(&kit, 0, 2);
+    expect_seq_order(&kit);
+}
+
+/* One lane sees that the database went back, on a connection that lived on: the
+ * other, with nothing to do, has not looked. */
+Test(lane_recover, a_rewind_that_one_lane_notices_is_asked_of_all)
+{
+    struct lane_kit kit;
+    size_t mozi = change_lanes(&kit);
+    fake_rewind(kit.database);
+    lane_kit_append(&kit, mozi, 0, 10, 4, NULL);
+    lane_kit_await(&kit, "retry", 1); /* the ledger is elsewhere */
+    pass_until_done(&kit, 0, 3);
+    cr_assert_eq(lane_kit_told(&kit, "rewound"), 2);
+    cr_assert_eq(fake_ledger(kit.database, "mozi", 0).events, 4);
+    expect_seq_order(&kit);
 }
 
 /* Applied entries of mozi are given up, all but the newest. */
