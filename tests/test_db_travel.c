@@ -241,24 +241,10 @@ Test(travel, killed_again_and_again_is_done_once)
     drive_end(&d);
 }
 
-/* What depends neither on the order of batches nor on how often they came. */
-static char *state(struct drive *d, const char *database)
-{
-    char sql[600];
-    world_exec(&d->w, "SET SESSION group_concat_max_len = 100000000");
-    (void)snprintf(sql, sizeof sql,
-                   "SELECT CONCAT((SELECT MD5(GROUP_CONCAT(ip, first_seen, last_seen, "
-                   "communication_count ORDER BY ip)) FROM %s.botnet_nodes_mozi), ' ', "
-                   "(SELECT MD5(GROUP_CONCAT(ip, communication_time ORDER BY ip, "
-                   "communication_time)) FROM %s.botnet_communications_mozi))",
-                   database, database);
-    return world_text(&d->w, sql);
-}
-
 static void expect_same(struct drive *d, const char *database)
 {
-    char *here = state(d, d->w.database);
-    char *there = state(d, database);
+    char *here = travel_state(d, d->w.database);
+    char *there = travel_state(d, database);
     cr_assert_str_eq(here, there);
     free(here);
     free(there);
@@ -286,8 +272,8 @@ Test(travel, ranges_in_any_order_add_nothing_twice)
     cr_assert_eq(world_scalar(&d.w, "SELECT COUNT(*) FROM past.holdfast_ledger WHERE "
                                     "journal_id NOT LIKE '%@%'"),
                  0, "the journal's own place moved");
-    char *partial = state(&d, "past");
-    char *whole = state(&d, d.w.database);
+    char *partial = travel_state(&d, "past");
+    char *whole = travel_state(&d, d.w.database);
     cr_assert_str_neq(partial, whole);
     free(partial);
     free(whole);

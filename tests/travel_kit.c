@@ -35,6 +35,19 @@ void travel_database(struct drive *d, const char *name)
     world_exec(&d->w, sql);
 }
 
+char *travel_state(struct drive *d, const char *database)
+{
+    char sql[600];
+    world_exec(&d->w, "SET SESSION group_concat_max_len = 100000000");
+    (void)snprintf(sql, sizeof sql,
+                   "SELECT CONCAT((SELECT MD5(GROUP_CONCAT(ip, first_seen, last_seen, "
+                   "communication_count ORDER BY ip)) FROM %s.botnet_nodes_mozi), ' ', "
+                   "(SELECT MD5(GROUP_CONCAT(ip, communication_time ORDER BY ip, "
+                   "communication_time)) FROM %s.botnet_communications_mozi))",
+                   database, database);
+    return world_text(&d->w, sql);
+}
+
 /* `words` parted at blanks; the copy is the caller's to free. */
 static char *part_words(const char *words, const char *out_args[TRAVEL_WORDS_MAX])
 {

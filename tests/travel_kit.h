@@ -19,6 +19,10 @@ void travel_restore(struct drive *d, const char *database, const char *dump);
 /* An empty database; its name is borrowed. */
 void travel_database(struct drive *d, const char *name);
 
+/* What of stream mozi depends neither on the order of batches nor on how often they came:
+ * free() it. */
+char *travel_state(struct drive *d, const char *database);
+
 /* Runs `holdfast words... --config F` and expects the exit code; what it said, both
  * outputs together: free() it. */
 char *travel_command(struct drive *d, const char *words, int exit_code);
