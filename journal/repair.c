@@ -27,6 +27,9 @@ struct repairing {
     enum salvage_step step;
     bool any;          /* an entry */
     bool doubt;        /* something went wrong before the first one */
+    uint64_t first;    /* the first one's seq */
+    uint64_t promised; /* entries that there should be; 0: not known */
+    uint64_t damaged;  /* of those that came, with nothing but their header */
     uint64_t expected; /* the seq that comes next */
     uint64_t reached;  /* behind the last one that the child was at */
     bool id_known;
@@ -74,10 +77,21 @@ static int note_old_gap(struct repairing *repairing, uint64_t seq, struct err *e
     return ERR_OK;
 }
 
+/* The state record is older than this entry: a write of its page was lost. What it counts
+ * is no more believed than one that can't be read. */
+static void outgrow_state(struct repairing *repairing, uint64_t seq)
+{
+    if (repairing->mend.next_seq && seq >= repairing->mend.next_seq) {
+        repairing->mend.next_seq = seq + 1;
+        repairing->state_known = false;
+    }
+}
+
 /* What should have come before `seq` didn't. */
 static int arrive_at(struct repairing *repairing, uint64_t seq, struct err *err)
 {
     uint64_t from = repairing->any ? repairing->expected : repairing->doubt ? 1 : seq;
+    repairing->first = repairing->any ? repairing->first : seq;
     repairing->any = true;
     repairing->expected = seq;
     return lose(repairing, from, seq, err);
@@ -92,11 +106,13 @@ static int take_entry(struct repairing *repairing, const struct piece *piece,
     int rc = format_entry_decode(piece->value, &header, err);
     rc = rc ? rc : arrive_at(repairing, seq, err);
     repairing->expected = repairing->reached = seq + 1;
+    outgrow_state(repairing, seq);
     repairing->bytes += piece->value.len;
     if (++repairing->entries % EACH == 0) {
         tell(repairing, "read");
     }
     bool damaged = slice_is(piece->key, SALVAGE_DAMAGED);
+    repairing->damaged += damaged;
     if (!rc && damaged) {
         rc = lose(repairing, seq, seq + 1, err);
     } else if (!rc && header.state == JOURNAL_ENTRY_GAP) {
@@ -181,6 +197,10 @@ static int take(struct repairing *repairing, const struct piece *piece, struct e
         repairing->step = (enum salvage_step)piece->number;
         return ERR_OK;
     case PIECE_BEGIN:
+        if (piece->database == BUILDING_ENTRIES) {
+            repairing->promised = piece->number;
+        }
+        return ERR_OK;
     case PIECE_FORGET:
     case PIECE_END:
         break;
@@ -227,6 +247,28 @@ static void go_behind(struct repairing *repairing, struct salvage_plan *plan,
     }
 }
 
+/* Entries that should be there, and can't be behind the first one: a part of the tree was
+ * gone without a trace. They are before it, then. */
+static int lose_before_first(struct repairing *repairing, struct err *err)
+{
+    struct mend *mend = &repairing->mend;
+    uint64_t accounted = repairing->entries - repairing->damaged; /* these are lost */
+    for (size_t i = 0; i < mend->lost_count; i++) {
+        accounted += mend->lost[i].end - mend->lost[i].first;
+    }
+    uint64_t before = repairing->first - 1;
+    uint64_t missing =
+        repairing->promised > accounted ? repairing->promised - accounted : 0;
+    missing = missing < before ? missing : before;
+    int rc = lose(repairing, repairing->first - missing, repairing->first, err);
+    if (!rc && missing) {
+        struct mend_range range = mend->lost[mend->lost_count - 1];
+        memmove(mend->lost + 1, mend->lost, (mend->lost_count - 1) * sizeof *mend->lost);
+        mend->lost[0] = range;
+    }
+    return rc;
+}
+
 static int salvage(struct repairing *repairing, struct err *err)
 {
     struct salvage_plan plan = {.path = repairing->path, .from = 1};
@@ -247,6 +289,7 @@ static int salvage(struct repairing *repairing, struct err *err)
         rc = lose(repairing, 1, end ? end : UINT64_MAX, err);
     } else if (!rc && repairing->any) {
         rc = lose(repairing, repairing->expected, end ? end : UINT64_MAX, err);
+        rc = rc || !end ? rc : lose_before_first(repairing, err);
     }
     return rc;
 }
@@ -300,8 +343,9 @@ static int put_lanes(struct repairing *repairing, struct format_state *state,
         struct mend_lane *lane = &repairing->mend.lanes[i];
         uint8_t key[FORMAT_LANE_KEY_MAX];
         struct buf value = {0};
-        state->records += lane->recorded ? lane->record.running : lane->newest.running;
-        if (lane->recorded || !lane->newest.seq || !lane->stream[0]) {
+        bool current = lane->recorded && lane->newest.seq <= lane->record.last.seq;
+        state->records += current ? lane->record.running : lane->newest.running;
+        if (current || !lane->newest.seq || !lane->stream[0]) {
             continue;
         }
         repairing->repair->lanes_lost++;

@@ -166,6 +166,35 @@ static bool take_entry(struct salvage *salvage, uint64_t seq, struct slice value
     return send(salvage, &piece);
 }
 
+/* A key that can't be is a page that was damaged. One behind the journal's end is an
+ * entry nevertheless where it says so itself: then it is the record of the end that is
+ * old. */
+static bool is_sane(const struct salvage *salvage, uint64_t seq, struct slice value)
+{
+    struct entry_header header;
+    struct err err;
+    return !salvage->next_seq || seq < salvage->next_seq ||
+           (!format_entry_decode(value, &header, &err) && header.seq == seq);
+}
+
+/* How many the tree is said to hold, so that a part of it that is gone without a trace is
+ * missed nevertheless. */
+static bool send_count(struct salvage *salvage)
+{
+    MDB_txn *txn = NULL;
+    MDB_stat about = {0};
+    struct err err = {0};
+    if (store_read_begin(&salvage->store, &txn, &err)) {
+        return false;
+    }
+    int failed = mdb_stat(txn, salvage->store.entries, &about);
+    mdb_txn_abort(txn);
+    struct piece piece = {.kind = PIECE_BEGIN,
+                          .database = BUILDING_ENTRIES,
+                          .number = failed ? 0 : about.ms_entries};
+    return send(salvage, &piece);
+}
+
 /* From `seq` to the end: true. False: something on the way can't be come to. */
 static bool read_entries(struct salvage *salvage, uint64_t seq)
 {
@@ -185,9 +214,8 @@ static bool read_entries(struct salvage *salvage, uint64_t seq)
         if (!found && key.mv_size == sizeof at) {
             memcpy(&at, key.mv_data, sizeof at);
         }
-        /* A key that can't be is a page that was damaged. */
-        bool sane = !found && at >= seq && (!salvage->next_seq || at < salvage->next_seq);
-        going = sane && take_entry(salvage, at, store_slice(value));
+        going = !found && at >= seq && is_sane(salvage, at, store_slice(value)) &&
+                take_entry(salvage, at, store_slice(value));
         seq = at + 1;
     }
     if (cursor) {
@@ -243,7 +271,9 @@ static enum salvage_step read_step(struct salvage *salvage, enum salvage_step st
     if (step == SALVAGE_ENTRIES) {
         bool opened =
             open_database(salvage, "entries", MDB_INTEGERKEY, &salvage->store.entries);
-        return opened && read_entries(salvage, salvage->plan->from) ? SALVAGE_END : step;
+        return opened && send_count(salvage) && read_entries(salvage, salvage->plan->from)
+                   ? SALVAGE_END
+                   : step;
     }
     const struct values_step *values = &values_steps[step];
     MDB_dbi dbi = 0;

@@ -30,8 +30,9 @@ struct salvage_plan {
 };
 
 /* For pieces_start, with a struct salvage_plan. PIECE_DONE's number is the step that
- * comes next. Ends without SALVAGE_END where it can't go on: at the first entry that it
- * can't come to, or because LMDB ended the process. */
+ * comes next, a PIECE_BEGIN of the entries says how many there should be. Ends without
+ * SALVAGE_END where it can't go on: at the first entry that it can't come to, or because
+ * LMDB ended the process. */
 void salvage_read(FILE *out, const void *context);
 
 #endif

@@ -600,6 +600,45 @@ Test(journal_tools, a_repair_of_any_page_of_garbage)
     ruin_each_page((char)0xa5);
 }
 
+/* Every page in turn is what the page so much further on is: a write that went astray, or
+ * one that was lost, so that an older page is still there. */
+static void misplace_each_page(size_t further)
+{
+    enum { PAGES_MAX = 64 };
+    static const char blank[PAGE];
+    static char pages[PAGES_MAX][PAGE];
+    struct kit kit;
+    size_t count = 0;
+    kit_start(&kit);
+    fill(&kit);
+    int fd = open_data(&kit);
+    while (count < PAGES_MAX &&
+           pread(fd, pages[count], PAGE, (off_t)(count * PAGE)) == PAGE &&
+           memcmp(pages[count], blank, PAGE) != 0) {
+        count++;
+    }
+    cr_assert_gt(count, 2 * further);
+    for (size_t i = 0; i < count; i++) {
+        char name[32];
+        (void)snprintf(name, sizeof name, "mended-%zu", i);
+        write_page(fd, pages[(i + further) % count], (off_t)(i * PAGE));
+        (void)expect_repaired(&kit, name);
+        write_page(fd, pages[i], (off_t)(i * PAGE));
+    }
+    cr_assert_eq(close(fd), 0);
+    kit_end(&kit);
+}
+
+Test(journal_tools, a_repair_of_any_page_that_is_its_neighbour)
+{
+    misplace_each_page(1);
+}
+
+Test(journal_tools, a_repair_of_any_page_that_is_another)
+{
+    misplace_each_page(12);
+}
+
 Test(journal_tools, a_repair_of_a_file_that_was_cut_off)
 {
     struct kit kit;
