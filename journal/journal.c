@@ -65,6 +65,8 @@ static int load(struct journal *journal, struct err *err)
         return rc;
     }
     rc = lanes_load(journal, txn, err);
+    /* before anything is appended behind it */
+    rc = rc || journal->reader ? rc : lanes_check_end(journal, txn, err);
     mdb_txn_abort(txn);
     if (rc) {
         err_wrap(err, "%s", journal->store.path);

@@ -174,6 +174,33 @@ int lanes_load(struct journal *journal, MDB_txn *txn, struct err *err)
     return rc ? rc : load_lanes(journal, txn, err);
 }
 
+int lanes_check_end(const struct journal *journal, MDB_txn *txn, struct err *err)
+{
+    MDB_cursor *cursor = NULL;
+    MDB_val key;
+    MDB_val value;
+    uint64_t last = 0;
+    int found = mdb_cursor_open(txn, journal->store.entries, &cursor);
+    if (!found) {
+        found = mdb_cursor_get(cursor, &key, &value, MDB_LAST);
+        memcpy(&last, found ? &last : key.mv_data, sizeof last);
+        mdb_cursor_close(cursor);
+    }
+    if (found) {
+        return found == MDB_NOTFOUND ? ERR_OK
+                                     : store_error(err, found, "cannot read entries");
+    }
+    if (last + 1 != journal->state.next_seq) {
+        return err_set(err, ERR_CORRUPT, 0,
+                       "entry %llu is the newest, but the journal's record says that it "
+                       "is entry %llu: a write was lost; keep the directory and see "
+                       "`holdfast journal repair`",
+                       (unsigned long long)last,
+                       (unsigned long long)journal->state.next_seq - 1);
+    }
+    return ERR_OK;
+}
+
 int lanes_refresh(struct journal *journal, struct err *err)
 {
     if (!journal->reader) {

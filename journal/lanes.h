@@ -16,6 +16,10 @@ int lanes_find_or_add(struct journal *journal, const char *stream, uint32_t numb
  * each answer. */
 int lanes_load(struct journal *journal, MDB_txn *txn, struct err *err);
 
+/* ERR_CORRUPT: the newest entry of the snapshot that was loaded is not the one before the
+ * next seq. A write of the state's page, or of the entry's, was lost. */
+int lanes_check_end(const struct journal *journal, MDB_txn *txn, struct err *err);
+
 /* For a reader: brings state and lanes up to date with the disk. */
 int lanes_refresh(struct journal *journal, struct err *err);
 

@@ -159,6 +159,23 @@ static void walk_entries(struct walk *walk)
     scan_end(&scan);
 }
 
+/* Of the snapshot that the walk is bounded by. */
+static void check_end(struct walk *walk)
+{
+    struct journal *journal = walk->journal;
+    MDB_txn *txn = NULL;
+    struct err err = {0};
+    int rc = store_read_begin(&journal->store, &txn, &err);
+    if (!rc) {
+        rc = lanes_load(journal, txn, &err);
+        rc = rc ? rc : lanes_check_end(journal, txn, &err);
+        mdb_txn_abort(txn);
+    }
+    if (rc) {
+        note(walk, journal->state.next_seq, &err);
+    }
+}
+
 /* A lane's record against the entries that were seen. */
 static void check_lanes(struct walk *walk)
 {
@@ -255,6 +272,7 @@ static _Noreturn void run_child(const char *path, int fd)
     struct walk walk = {.fd = fd};
     int rc = journal_open_reader(path, &walk.journal, &walk.message.err);
     if (!rc) {
+        check_end(&walk);
         walk.newest = calloc(walk.journal->lane_count + 1, sizeof *walk.newest);
     }
     if (!rc && !walk.newest) {
