@@ -53,12 +53,13 @@ struct journal_repair {
                        * not be read; some or all of them may have expired before */
     uint64_t dead_letters_lost;
     uint64_t receipts_lost;
-    bool state_lost;   /* the journal's own record was, or is older than its entries: what
-                        * it   counted is taken from these, and how many letters and receipts
-                        * are   lost isn't known */
-    bool id_lost;      /* it has a new one */
-    size_t lanes_lost; /* lanes whose record was, or is older than their entries: their
-                        * done mark is found in the ledger */
+    /* The journal's own record was lost, or is older than its entries: what it counted is
+     * taken from these, and how many letters and receipts are lost isn't known. */
+    bool state_lost;
+    bool id_lost; /* it has a new one */
+    /* Lanes whose record was lost, or is older than their entries: their done mark is
+     * found in the ledger. */
+    size_t lanes_lost;
     char problem[ERR_MESSAGE_MAX]; /* the first; "" where all could be read */
 };
 
