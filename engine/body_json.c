@@ -21,6 +21,7 @@
  * times, since whoever begins there must still be open at its end.
  */
 #include "engine/body_forms.h"
+#include "engine/json_memory.h"
 
 #include <yajl/yajl_parse.h>
 
@@ -368,7 +369,7 @@ static const yajl_callbacks callbacks = {
 /* Parses `text` until its end or the first error; true at the end. */
 static bool run(struct json_body *body)
 {
-    body->parser = yajl_alloc(&callbacks, NULL, body);
+    body->parser = yajl_alloc(&callbacks, json_memory(), body);
     if (!body->parser) {
         return false;
     }

@@ -430,11 +430,28 @@ int config_parse(const char *name, struct slice text, struct config **out_config
     return ERR_OK;
 }
 
+/* What passes by itself is no fault of the configuration: a supervisor tries again. */
+static enum err_code read_failure(int sys)
+{
+    switch (sys) {
+    case ENOENT:
+        return ERR_NOT_FOUND;
+    case ENOMEM:
+        return ERR_NOMEM;
+    case EIO:
+    case EMFILE:
+    case ENFILE:
+        return ERR_IO;
+    default:
+        return ERR_CONFIG;
+    }
+}
+
 static int read_file(const char *path, struct buf *out, struct err *err)
 {
     FILE *file = fopen(path, "re");
     if (!file) {
-        return err_set_errno(err, errno == ENOENT ? ERR_NOT_FOUND : ERR_CONFIG, errno,
+        return err_set_errno(err, read_failure(errno), errno,
                              "%s: can't be opened; name the configuration with --config",
                              path);
     }
@@ -446,8 +463,12 @@ static int read_file(const char *path, struct buf *out, struct err *err)
     int failure = ferror(file) ? errno : 0;
     int closed = fclose(file);
     if (failure || closed) {
-        return err_set_errno(err, ERR_CONFIG, failure ? failure : errno,
-                             "%s: can't be read", path);
+        failure = failure ? failure : errno;
+        return err_set_errno(err, read_failure(failure), failure, "%s: can't be read",
+                             path);
+    }
+    if (out->failed && out->len + sizeof chunk <= LOCATE_TEXT_MAX) {
+        return err_set(err, ERR_NOMEM, 0, "no memory for the configuration");
     }
     return out->failed
                ? err_set(err, ERR_CONFIG, 0, "%s: larger than %d bytes: no configuration",

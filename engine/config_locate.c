@@ -228,6 +228,9 @@ static int take_event(struct walk *walk, const yaml_event_t *event)
 static int refuse_syntax(struct walk *walk, const yaml_parser_t *parser)
 {
     char message[256];
+    if (parser->error == YAML_MEMORY_ERROR) {
+        return err_set(walk->err, ERR_NOMEM, 0, "no memory for the configuration");
+    }
     snprintf(message, sizeof message, "not YAML: %s%s%s; check indentation and quotes",
              parser->problem ? parser->problem : "unreadable", parser->context ? " " : "",
              parser->context ? parser->context : "");

@@ -347,7 +347,9 @@ static int explain(const struct locate *locate, const struct complaint *complain
 {
     char path[COMPLAINT_MAX];
     const char *key = after(complaint->fault, "Unexpected key: ");
-    if (failure == CYAML_ERR_OOM) {
+    /* libyaml has read this text before, so that it can only lack memory now */
+    if (failure == CYAML_ERR_OOM || failure == CYAML_ERR_LIBYAML_PARSER ||
+        failure == CYAML_ERR_LIBYAML_PARSER_INIT) {
         return err_set(err, ERR_NOMEM, 0, "no memory for the configuration");
     }
     if (key) {

@@ -100,8 +100,11 @@ int http_listen_tcp(const char *address, int *out_fd, uint16_t *out_port,
     struct addrinfo *found = NULL;
     int rc = getaddrinfo(host, port, &hints, &found);
     if (rc) {
-        return err_set(err, ERR_CONFIG, 0, "intake.listen '%s': %s", address,
-                       gai_strerror(rc));
+        /* these pass: nobody has to change the configuration */
+        enum err_code code = rc == EAI_MEMORY  ? ERR_NOMEM
+                             : rc == EAI_AGAIN ? ERR_BUSY
+                                               : ERR_CONFIG;
+        return err_set(err, code, 0, "intake.listen '%s': %s", address, gai_strerror(rc));
     }
     int sys = open_first(found, out_fd);
     freeaddrinfo(found);
@@ -129,7 +132,7 @@ int http_listen_unix(const char *path, int *out_fd, struct err *err)
     if (unlink(path) && errno != ENOENT) {
         int sys = errno;
         (void)close(fd);
-        return err_set_errno(err, ERR_CONFIG, sys, "an old control socket at %s", path);
+        return err_set_errno(err, ERR_IO, sys, "an old control socket at %s", path);
     }
     /* the journal's directory is 0700, so nobody comes in between bind and chmod */
     int sys = bind(fd, (struct sockaddr *)&address, sizeof address) ||
@@ -138,7 +141,7 @@ int http_listen_unix(const char *path, int *out_fd, struct err *err)
                   : 0;
     if (sys) {
         (void)close(fd);
-        return err_set_errno(err, ERR_CONFIG, sys, "the control socket %s", path);
+        return err_set_errno(err, ERR_IO, sys, "the control socket %s", path);
     }
     *out_fd = fd;
     return ERR_OK;

@@ -1,9 +1,12 @@
 #include "engine/json.h"
 
 #include "base/utf8.h"
+#include "engine/json_memory.h"
 
 #include <assert.h>
 #include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <yajl/yajl_gen.h>
 #include <yajl/yajl_tree.h>
@@ -16,7 +19,7 @@ struct json_writer {
     yajl_gen gen;
 };
 
-/* Every status but OK is a misuse or, once, memory: yajl aborts on the latter. */
+/* Every status but OK is a misuse. */
 static void check(yajl_gen_status status)
 {
     assert(status == yajl_gen_status_ok || status == yajl_gen_generation_complete);
@@ -26,7 +29,7 @@ struct json_writer *json_new(void)
 {
     struct json_writer *json = calloc(1, sizeof *json);
     if (json) {
-        json->gen = yajl_gen_alloc(NULL);
+        json->gen = yajl_gen_alloc(json_memory());
     }
     if (!json || !json->gen) {
         free(json);
@@ -96,24 +99,30 @@ void json_text(struct json_writer *json, struct slice text)
     buf_free(&valid);
 }
 
-static void put_number(struct json_writer *json, struct buf *text)
+/* As "%..." of the value writes it: on the stack, since a number that lacked memory would
+ * be read as 0. */
+static void put_number(struct json_writer *json, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+static void put_number(struct json_writer *json, const char *format, ...)
 {
-    check(yajl_gen_number(json->gen, text->data, text->len));
-    buf_free(text);
+    char text[40];
+    va_list arguments;
+    va_start(arguments, format);
+    int len = vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    assert(len > 0 && len < (int)sizeof text);
+    check(yajl_gen_number(json->gen, text, (size_t)len));
 }
 
 void json_integer(struct json_writer *json, int64_t value)
 {
-    struct buf text = {0};
-    buf_printf(&text, "%lld", (long long)value);
-    put_number(json, &text);
+    put_number(json, "%lld", (long long)value);
 }
 
 void json_unsigned(struct json_writer *json, uint64_t value)
 {
-    struct buf text = {0};
-    buf_printf(&text, "%llu", (unsigned long long)value);
-    put_number(json, &text);
+    put_number(json, "%llu", (unsigned long long)value);
 }
 
 void json_real(struct json_writer *json, double value)
@@ -122,9 +131,7 @@ void json_real(struct json_writer *json, double value)
         json_null(json);
         return;
     }
-    struct buf text = {0};
-    buf_printf(&text, "%.15g", value);
-    put_number(json, &text);
+    put_number(json, "%.15g", value);
 }
 
 void json_bool(struct json_writer *json, bool value)

@@ -35,6 +35,9 @@ static const struct {
     {1114, ERR_RESOURCE},  /* ER_RECORD_FILE_FULL */
     {1021, ERR_RESOURCE},  /* ER_DISK_FULL */
     {1153, ERR_RESOURCE},  /* ER_NET_PACKET_TOO_LARGE */
+    {2008, ERR_RESOURCE},  /* CR_OUT_OF_MEMORY: ours */
+    {1037, ERR_RESOURCE},  /* ER_OUTOFMEMORY: the server's */
+    {1041, ERR_RESOURCE},  /* ER_OUT_OF_RESOURCES */
 };
 
 enum err_code classify_server_error(unsigned number)

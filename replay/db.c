@@ -17,6 +17,7 @@ enum {
     CONNECT_TIMEOUT_S = 4, /* db_abort can't cut a login: it ends before a stop's time */
     SERVER_PACKET_TOO_LARGE = 1153,
     CLIENT_SERVER_GONE = 2006,
+    CLIENT_PVIO_PLUGIN = 101,           /* <mysql/client_plugin.h> can't be included */
     CLIENT_LOCAL_INFILE_REFUSED = 4166, /* ER_LOAD_INFILE_CAPABILITY_DISABLED */
 };
 
@@ -641,9 +642,24 @@ static int examine_session(struct db *db, struct err *err)
 static pthread_once_t library_once = PTHREAD_ONCE_INIT;
 static bool library_ready;
 
+/* Without memory it starts without its own plugins, and says nothing; then no connection
+ * is ever made. */
 static void start_library(void)
 {
-    library_ready = mysql_library_init(0, NULL, NULL) == 0;
+    MYSQL *handle = mysql_library_init(0, NULL, NULL) ? NULL : mysql_init(NULL);
+    library_ready =
+        handle && mysql_client_find_plugin(handle, "pvio_socket", CLIENT_PVIO_PLUGIN);
+    if (handle) {
+        mysql_close(handle);
+    }
+}
+
+int db_start(struct err *err)
+{
+    pthread_once(&library_once, start_library);
+    return library_ready ? ERR_OK
+                         : err_set(err, ERR_NOMEM, 0,
+                                   "no memory for the database client; start again");
 }
 
 int db_new(struct db_hosts *hosts, struct db **out_db, struct err *err)

@@ -59,6 +59,11 @@ int db_connect(const struct db_config *config, struct db_hosts *hosts, struct db
                struct err *err);
 void db_close(struct db *db);
 
+/* Starts the client library, once a process; the others do so where nobody has.
+ * ERR_NOMEM: it lacked memory, and can't be started again in this process. Early, so that
+ * a process which can never connect ends instead of going on. */
+int db_start(struct err *err);
+
 /* db_connect in two steps, so that db_abort can reach a connection that is being made.
  * Where db_open fails, only db_abort and db_close are useful. */
 int db_new(struct db_hosts *hosts, struct db **out_db, struct err *err); /* ERR_NOMEM */

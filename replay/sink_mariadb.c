@@ -470,7 +470,8 @@ int sink_mariadb_new(const struct sink_mariadb_config *config, struct sink **out
     }
     at->sink.ops = &ops;
     at->config = *config;
-    int code = config->cache_bytes ? new_cache(at, err) : 0;
+    int code = db_start(err);
+    code = !code && config->cache_bytes ? new_cache(at, err) : code;
     if (code) {
         sink_free(&at->sink);
         return code;

@@ -22,7 +22,7 @@ Test(classify, every_code_of_the_table)
     EXPECT(ERR_UNKNOWN, 2006, 2013, 1927);
     EXPECT(ERR_DATA, 1406, 1366, 1264, 1292, 1048);
     EXPECT(ERR_SCHEMA, 1146, 1054, 1142, 1045, 1364, 1452, 1467, 167, 1644, 3819, 4025);
-    EXPECT(ERR_RESOURCE, 1114, 1021, 1153);
+    EXPECT(ERR_RESOURCE, 1114, 1021, 1153, 2008, 1037, 1041);
 }
 
 Test(classify, what_is_not_in_the_table_stops_the_lane)

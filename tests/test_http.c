@@ -1,6 +1,7 @@
 /* The HTTP door of a real engine, by sockets that send exactly what is written here. The
  * database is down all the time: intake must not care. */
 #include "engine/http.h"
+#include "engine/http_listen.h"
 #include "engine/json.h"
 #include "tests/http_raw.h"
 #include "tests/world.h"
@@ -1229,4 +1230,15 @@ Test(http, the_page)
     get(&f, "/dashboard/none.js", 404, "no such file");
     get(&f, "/version", 200, "\"version\"");
     end(&f);
+}
+
+/* 78 would keep a supervisor from starting again once the disk has room. */
+Test(http, a_control_socket_that_can_not_be_made_is_no_fault_of_the_configuration)
+{
+    char dir[WORLD_PATH_MAX];
+    struct err err = {0};
+    int fd = -1;
+    world_make_dir(dir);
+    cr_expect_eq(http_listen_unix(dir, &fd, &err), ERR_IO, "%s", err.message);
+    world_remove_dir(dir);
 }
