@@ -16,6 +16,7 @@ struct database_fault {
     uint64_t random;
     bool patient; /* a stopped lane is left to try again by itself */
     bool met;
+    bool missed; /* all was sent and applied before the fault could meet anything */
 };
 
 typedef int database_fault_do(struct database_fault *at, struct err *err);
@@ -32,7 +33,7 @@ database_fault_do fault_read_only, fault_server_killed, fault_server_killed_in_h
 
 /* Tables: tests/faults/database_tables.c */
 database_fault_do fault_renamed, fault_column_renamed, fault_altered, fault_trigger,
-    fault_constraint, fault_ids_moved;
+    fault_constraint, fault_ids_moved, fault_nodes_deleted;
 
 /* Two engines: tests/faults/database_writers.c */
 database_fault_do fault_two_writers, fault_journal_copied, fault_journal_twins;
@@ -47,12 +48,18 @@ database_fault_do fault_rewound, fault_rewound_too_far, fault_journal_restored;
 int fault_exec(struct database_fault *at, const char *sql, struct err *err);
 void fault_leave(struct database_fault *at);
 
-/* Locks every entity of mozi in the other session and waits until a transaction of the
- * engine, with the ledger moved, waits for them. And lets go. */
+/* Locks every entity of mozi in the other session, after a statement of its own (NULL:
+ * none), while the lanes are paused, and waits until a transaction of the engine, with
+ * the ledger moved, waits for them. fault_block: then the fault has met it. And lets go.
+ */
+int fault_lock_nodes(struct database_fault *at, const char *first, struct err *err);
 int fault_block(struct database_fault *at, struct err *err);
 int fault_release(struct database_fault *at, struct err *err);
 
-/* Waits until the engine's log holds the text once more than `before` times. */
+/* Waits until the query gives a number that isn't 0, or until the engine's log holds the
+ * text once more than `before` times; or, where the producers are at work, until nothing
+ * is left to meet: `missed` is set then. */
+int fault_await(struct database_fault *at, const char *sql, struct err *err);
 int fault_await_log(struct database_fault *at, const char *text, uint64_t before,
                     struct err *err);
 

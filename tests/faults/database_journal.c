@@ -172,8 +172,7 @@ int fault_journal_restored(struct database_fault *at, struct err *err)
     char backup[PATH_SIZE];
     int64_t digest = 0;
     (void)snprintf(backup, sizeof backup, "%s-backup", stage->engine.journal);
-    int code = stage_settle(stage, err);
-    code = code ? code : fault_swap_journal(at, stage->engine.journal, backup, err);
+    int code = fault_swap_journal(at, stage->engine.journal, backup, err);
     code = code ? code : stage_start(stage, err);
     code = code ? code : stage_feed_end(stage, err);
     code = code ? code : stage_settle(stage, err);

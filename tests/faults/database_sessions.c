@@ -13,21 +13,9 @@ enum { CROWD_MAX = 24 };
 int fault_deadlock(struct database_fault *at, struct err *err)
 {
     int code = fault_exec(at, "CREATE OR REPLACE TABLE mysql.ballast (a INT)", err);
-    code =
-        code ? code : stage_await(at->stage, "SELECT COUNT(*) FROM holdfast_ledger", err);
-    code = code ? code : fault_exec(at, "START TRANSACTION", err);
     code = code ? code
-                : fault_exec(
+                : fault_lock_nodes(
                       at, "INSERT INTO mysql.ballast SELECT seq FROM seq_1_to_5000", err);
-    code = code
-               ? code
-               : fault_exec(at, "SELECT COUNT(*) FROM botnet_nodes_mozi FOR UPDATE", err);
-    code = code ? code
-                : stage_await(at->stage,
-                              "SELECT SLEEP(0.12) + (SELECT COUNT(*) FROM "
-                              "information_schema.innodb_trx WHERE trx_state = "
-                              "'LOCK WAIT' AND trx_rows_modified > 0)",
-                              err);
     code = code ? code : fault_exec(at, "SELECT * FROM holdfast_ledger FOR UPDATE", err);
     code = code ? code : fault_await_log(at, "(1213)", 0, err);
     at->met = code == 0;
@@ -115,7 +103,7 @@ int fault_kill_at_commit(struct database_fault *at, struct err *err)
         "'COMMIT' AND state LIKE 'Waiting for backup lock%'";
     int code = fault_exec(at, "BACKUP STAGE START", err);
     code = code ? code : fault_exec(at, "BACKUP STAGE BLOCK_COMMIT", err);
-    code = code ? code : stage_await(at->stage, committing, err);
+    code = code ? code : fault_await(at, committing, err);
     at->met = code == 0;
     code = code ? code : fault_kill_all(at, err);
     code = code ? code : fault_await_log(at, "event=commit_unknown", 0, err);

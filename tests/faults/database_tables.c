@@ -81,3 +81,37 @@ int fault_ids_moved(struct database_fault *at, struct err *err)
     at->met = code == 0 && engine_pending(&at->stage->engine) > 0;
     return code ? code : fault_exec(at, "COMMIT", err);
 }
+
+/* Somebody purges all that is there: what comes later must be whole by itself. */
+int fault_nodes_deleted(struct database_fault *at, struct err *err)
+{
+    static const char wrong[] =
+        "SELECT COUNT(*) FROM botnet_nodes_mozi n WHERE communication_count = 0 OR "
+        "communication_count <> (SELECT COUNT(*) FROM botnet_communications_mozi c WHERE "
+        "c.node_id = n.id AND c.ip = n.ip)";
+    int64_t found = 0;
+    int64_t left = 0;
+    int code = fault_exec(at, "SET autocommit = 0", err);
+    code = code ? code
+                : fault_exec(at,
+                             "LOCK TABLES botnet_nodes_mozi WRITE, "
+                             "botnet_communications_mozi WRITE",
+                             err);
+    code = code ? code : fault_exec(at, "DELETE FROM botnet_communications_mozi", err);
+    code = code ? code : fault_exec(at, "DELETE FROM botnet_nodes_mozi", err);
+    at->met = code == 0 && engine_pending(&at->stage->engine) > 0;
+    code = code ? code : fault_exec(at, "COMMIT", err);
+    code = code ? code : fault_exec(at, "UNLOCK TABLES", err);
+    code = code ? code : stage_feed_end(at->stage, err);
+    code = code ? code : stage_settle(at->stage, err);
+    code = code ? code : stage_number(at->stage, wrong, &found, err);
+    code = code ? code
+                : stage_number(at->stage, "SELECT COUNT(*) FROM botnet_nodes_mozi", &left,
+                               err);
+    if (code == 0 && (found != 0 || left == 0)) {
+        (void)layer_broken("I3", "after a purge %lld of %lld entities are not whole",
+                           (long long)found, (long long)left);
+        at->stage->broken = true;
+    }
+    return code;
+}

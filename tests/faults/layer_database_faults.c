@@ -17,7 +17,7 @@
 enum {
     FULL_TIMES = 3,
     PATIENT_TURN = 2,
-    PAUSE_US = 15000,
+    PAUSE_US = 30000,
     RECORDS = 600,
     WAIT_BATCHES_MS = 30000
 };
@@ -64,6 +64,7 @@ static const struct fault {
     {"journal_copied",        fault_journal_copied,        0, USUAL, NULL},
     {"journal_twins",         fault_journal_twins,         WHOLE | OWN_RESULT | ONE_LANE, USUAL, NULL},
     {"two_writers",           fault_two_writers,           WHOLE | OWN_RESULT, USUAL, NULL},
+    {"nodes_deleted",         fault_nodes_deleted,         OWN_RESULT, USUAL, NULL},
     {"lock_wait_ledger",      fault_lock_wait_ledger,      0, LOCK_WAIT, NULL},
     {"lock_wait_event",       fault_lock_wait_event,       0, LOCK_WAIT, NULL},
 };
@@ -170,13 +171,13 @@ static int run_point(const struct layer_run *run, uint64_t point, uint64_t seed,
     struct stage_plan plan = plan_of(fault, seed);
     int code = stage_begin(&stage, &plan, err);
     code = code ? code : act(fault, &at, err);
-    code = stage_end(&stage, code, at.met, out_verdict, err);
+    code = stage_end(&stage, code, at.met && !at.missed, out_verdict, err);
     bool broken = code != 0 || *out_verdict == LAYER_BROKEN;
     (void)printf("  %-22s %6.1f s%s\n", fault->name,
                  (double)(process_now_ms() - begun_ms) / 1e3,
-                 broken    ? "   BROKEN"
-                 : !at.met ? "   met nothing"
-                           : "");
+                 broken                 ? "   BROKEN"
+                 : !at.met || at.missed ? "   met nothing"
+                                        : "");
     if (broken) {
         struct err later = {0};
         int cleared = clear(&later);
