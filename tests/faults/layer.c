@@ -325,7 +325,8 @@ static int run_layer(const struct layer *layer, const struct layer_run *run,
         (void)printf("%-16s NOT RUN here: %s\n", layer->name, err.message);
         exit_code = EXIT_CANT_RUN;
     } else if (code != ERR_OK) {
-        (void)printf("%-16s the suite itself failed: %s\n", layer->name, err.message);
+        (void)printf("%-16s the suite itself failed: %s   kept in %s\n", layer->name,
+                     err.message, run->dir);
     } else {
         run_chosen(layer, run, o, points, &tally);
         exit_code = report(layer, o, points, &tally);
