@@ -2,6 +2,7 @@
  * engine does where nothing goes wrong. tests/mutations/run.sh asks it of each planted
  * mistake, so that only what looks for that mistake can find it. */
 #include "tests/drive.h"
+#include "tests/process.h"
 
 #include <criterion/criterion.h>
 
@@ -31,6 +32,21 @@ static void post(struct drive *d, int number)
     buf_free(&answer);
 }
 
+/* By the ledger: an engine that takes a transaction for done too early is no matter here.
+ */
+static void await_applied(struct drive *d)
+{
+    int64_t end = process_now_ms() + DRIVE_PATIENCE_MS;
+    int64_t events = 0;
+    while (events < RECORDS && process_now_ms() < end) {
+        process_sleep_ms(10);
+        events = world_scalar(
+            &d->w,
+            "SELECT CAST(COALESCE(SUM(events), 0) AS SIGNED) FROM holdfast_ledger");
+    }
+    cr_assert_eq(events, RECORDS);
+}
+
 Test(smoke, a_few_records_end_to_end)
 {
     struct drive d;
@@ -39,12 +55,11 @@ Test(smoke, a_few_records_end_to_end)
     for (int i = 0; i < POSTS; i++) {
         post(&d, i);
     }
-    drive_applied(&d);
+    await_applied(&d);
     cr_assert_eq(world_scalar(&d.w, "SELECT COUNT(*) FROM botnet_nodes_mozi WHERE "
                                     "communication_count = 1"),
                  RECORDS);
     cr_assert_eq(world_scalar(&d.w, "SELECT COUNT(*) FROM botnet_communications_mozi"),
                  RECORDS);
-    cr_assert_eq(world_scalar(&d.w, "SELECT SUM(events) FROM holdfast_ledger"), RECORDS);
     drive_end(&d);
 }
