@@ -39,7 +39,7 @@ static int64_t travel(struct drive *d, const char *words, const char *key)
 static void compare_prefix(struct drive *d, const char *database, uint64_t to_seq)
 {
     struct err err = {0};
-    struct oracle_context context = {0};
+    struct oracle_context context = {.replay_dead = d->context.replay_dead};
     struct oracle_report report;
     struct feeder_line *lines = calloc(d->sample.batch_count, sizeof *lines);
     struct st_mysql *session = world_connect(&d->w);
@@ -386,6 +386,90 @@ Test(travel, the_configured_database_after_it_went_back)
     drive_compare(&d, &report);
     free(travel_command(&d, "replay", 1));
     free(dump);
+    drive_end(&d);
+}
+
+/* Newer entries of an entity lie in another lane than the older ones. */
+Test(travel, a_copy_over_changes_of_the_number_of_lanes)
+{
+    static const char *const numbers[] = {"1", "3", "2"};
+    struct drive d;
+    char streams[128];
+    drive_begin(&d, 79, NULL);
+    drive_sample(&d, 9000, 200);
+    for (uint32_t i = 0; i < 3; i++) {
+        (void)snprintf(streams, sizeof streams,
+                       "[{name: mozi, preset: botnet, lanes: %s}, {name: test, preset: "
+                       "botnet}]",
+                       numbers[i]);
+        d.options.streams = streams;
+        if (d.engine.pid)
+            drive_stop_engine(&d);
+        drive_configure(&d);
+        drive_engine(&d);
+        if (i == 0)
+            drive_feed(&d, 3, 5000);
+        drive_wait_batches(&d, d.sample.batch_count * (i + 1) / 3);
+    }
+    drive_acknowledged(&d);
+    travel_database(&d, "past");
+    say(&d, "replay --into past --execute");
+    compare_prefix(&d, "past", UINT64_MAX);
+    cr_assert_gt(world_scalar(&d.w, "SELECT COUNT(*) FROM past.holdfast_ledger WHERE "
+                                    "stream = 'mozi'"),
+                 2, "not every lane was copied");
+    drive_end(&d);
+}
+
+/* What the configured database refused is left out of a copy that would take it. */
+Test(travel, dead_letters_stay_left_out)
+{
+    struct drive d;
+    drive_begin(&d, 80, NULL);
+    d.sample_config.poison_share = 0.01;
+    drive_sample(&d, 4000, 200);
+    drive_engine(&d);
+    drive_wait_idle(&d); /* the tables have been examined */
+    world_exec(&d.w, "ALTER TABLE botnet_communications_mozi MODIFY event_type"
+                     " VARCHAR(20); ALTER TABLE botnet_communications_test MODIFY"
+                     " event_type VARCHAR(20)");
+    drive_feed(&d, 3, 0);
+    drive_acknowledged(&d);
+    drive_applied(&d);
+    for (uint32_t b = 0; b < d.sample.batch_count; b++) {
+        for (uint32_t i = 0; i < d.sample.batches[b].record_count; i++)
+            d.context.replay_dead +=
+                d.sample.batches[b].records[i].fault == SAMPLE_POISON;
+    }
+    cr_assert_gt(d.context.replay_dead, 10);
+    travel_database(&d, "past");
+    say(&d, "replay --into past --execute");
+    compare_prefix(&d, "past", UINT64_MAX);
+    drive_end(&d);
+}
+
+/* It waits for a server that comes back. */
+Test(travel, the_server_dies_in_the_middle)
+{
+    struct drive d;
+    int64_t middle;
+    prepare(&d, 81, 12000, &middle);
+    d.options.more = "replay: {transaction_records: 500}";
+    drive_configure(&d);
+    travel_database(&d, "past");
+    const char *argv[] = {world_holdfast(), "replay",   "--into",        "past",
+                          "--execute",      "--config", d.engine.config, NULL};
+    char log[WORLD_PATH_MAX];
+    world_path(&d.w, "replay.log", log);
+    pid_t pid = world_spawn(argv, NULL, log);
+    int64_t end = process_now_ms() + TRAVEL_TIMEOUT_MS;
+    while (copied(&d) == 0 && process_now_ms() < end)
+        process_sleep_ms(1);
+    cr_assert_eq(waitpid(pid, NULL, WNOHANG), 0, "it was through before that");
+    world_kill_db(&d.w);
+    world_start_db(&d.w);
+    cr_assert_eq(world_wait(pid, TRAVEL_TIMEOUT_MS), 0);
+    compare_prefix(&d, "past", UINT64_MAX);
     drive_end(&d);
 }
 
