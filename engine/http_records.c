@@ -129,8 +129,17 @@ static int prepare(struct request *request, bool *out_known, struct err *err)
     source.body = buf_slice(&request->body);
     code = intake_recall(rules, &source, engine_journal(engine), &request->batch, err);
     *out_known = code == ERR_OK;
-    return code == ERR_NOT_FOUND ? intake_prepare(rules, &source, &request->batch, err)
-                                 : code;
+    if (code != ERR_NOT_FOUND) {
+        return code;
+    }
+    code = intake_prepare(rules, &source, &request->batch, err);
+    if (code == ERR_OK &&
+        !request_hold(request, intake_batch_letter_bytes(request->batch))) {
+        return err_set(err, ERR_RESOURCE, 0,
+                       "all bodies in hand take intake.max_bodies already; send it again "
+                       "later");
+    }
+    return code;
 }
 
 static void on_durable(struct intake_batch *batch, void *context)

@@ -22,7 +22,9 @@
 enum {
     PARTS_MAX = 4096,
     HEADER_BYTES_MAX = 16 << 20,
-    FIELDS_MAX = 256, /* of one record, known or not */
+    LETTERS_MAX = 1 << 16, /* of a batch, and one more for so many bytes of its body: */
+    LETTER_BYTES = 64,     /* pieces of two bytes would take forty times their room */
+    FIELDS_MAX = 256,      /* of one record, known or not */
     ANSWER_VERSION = 1,
 };
 
@@ -229,6 +231,16 @@ static struct slice with_header(struct intake_batch *batch, struct slice bytes)
     return bytes;
 }
 
+/* Most often it is that of the letter before. */
+static const char *keep_detail(struct intake_batch *batch, const struct part *part,
+                               const char *detail)
+{
+    const char *before = part->dead_count ? part->dead[part->dead_count - 1].detail : "";
+    return part->dead_count && strcmp(before, detail) == 0
+               ? before
+               : arena_copy(&batch->text, slice_text(detail)).data;
+}
+
 static void bury(struct intake_batch *batch, const struct stream *stream,
                  struct slice bytes, const struct reject *reject)
 {
@@ -237,11 +249,15 @@ static void bury(struct intake_batch *batch, const struct stream *stream,
         batch->dead_lettered++;
         return;
     }
+    if (batch->dead_lettered >= LETTERS_MAX + batch->source.body.len / LETTER_BYTES) {
+        batch->code = ERR_TOO_LARGE;
+        return;
+    }
     struct part *part = part_for(batch, stream, 0);
     if (!part) {
         return;
     }
-    const char *detail = arena_copy(&batch->text, slice_text(reject->detail)).data;
+    const char *detail = keep_detail(batch, part, reject->detail);
     bytes = with_header(batch, bytes);
     if (!detail || !grow_dead(part)) {
         batch->code = ERR_NOMEM;
@@ -496,7 +512,8 @@ static int parse(struct intake_batch *batch, struct err *err)
     if (batch->code == ERR_TOO_LARGE) {
         return err_set(err, ERR_TOO_LARGE, 0,
                        "the body needs more than %d journal entries, or has too many "
-                       "wrong lines under a long header; send it in parts",
+                       "wrong records, or wrong lines under a long header; send it in "
+                       "parts",
                        PARTS_MAX);
     }
     return code;
@@ -668,6 +685,15 @@ int intake_prepare(const struct intake_rules *rules, const struct intake_source 
     }
     *out_batch = batch;
     return ERR_OK;
+}
+
+size_t intake_batch_letter_bytes(const struct intake_batch *batch)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < batch->part_count; i++) {
+        bytes += batch->parts[i].dead_capacity * sizeof *batch->parts[i].dead;
+    }
+    return bytes;
 }
 
 int intake_recall(const struct intake_rules *rules, const struct intake_source *source,

@@ -535,6 +535,35 @@ Test(intake, more_entries_than_a_batch_may_have)
     end(&f);
 }
 
+Test(intake, more_wrong_records_than_a_batch_may_have)
+{
+    struct fixture f;
+    struct buf body = {0};
+    struct err err = {0};
+    struct intake_batch *batch = NULL;
+    start(&f);
+    buf_append_text(&body, "[" RECORD("1.0.0.1", "01"));
+    for (int i = 0; i < 65000; i++) {
+        buf_append_text(&body, ",1");
+    }
+    buf_append_char(&body, ']');
+    struct intake_source source = source_of(f.streams[0], buf_text(&body));
+    cr_assert_eq(intake_prepare(&f.rules, &source, &batch, &err), ERR_OK);
+    cr_assert_eq(intake_batch_refused(batch), 65000);
+    cr_assert_leq(intake_batch_letter_bytes(batch), 16 << 20);
+    intake_batch_free(batch);
+    body.len--;
+    for (int i = 0; i < 5000; i++) {
+        buf_append_text(&body, ",1");
+    }
+    buf_append_char(&body, ']');
+    source = source_of(f.streams[0], buf_text(&body));
+    cr_assert_eq(intake_prepare(&f.rules, &source, &batch, &err), ERR_TOO_LARGE);
+    cr_assert(strstr(err.message, "wrong records"), "%s", err.message);
+    buf_free(&body);
+    end(&f);
+}
+
 /* ---- Keys ------------------------------------------------------------------------ */
 
 static struct intake_source keyed(struct fixture *f, const char *key, const char *body)
