@@ -91,38 +91,15 @@ void drive_engine(struct drive *d)
     must(engine_start(&d->engine, &err), &err);
 }
 
-static bool all_idle(const struct buf *status)
-{
-    struct slice left = buf_slice(status);
-    size_t lanes = 0;
-    for (;;) {
-        const char *state =
-            left.len ? memmem(left.data, left.len, "\"state\":\"", 9) : NULL;
-        if (!state)
-            return lanes > 0;
-        left.len -= (size_t)(state + 9 - left.data);
-        left.data = state + 9;
-        /* settled: a lane that needs no database */
-        if (left.len < 7 ||
-            (memcmp(left.data, "idle", 4) != 0 && memcmp(left.data, "settled", 7) != 0))
-            return false;
-        lanes++;
-    }
-}
-
 void drive_wait_idle(struct drive *d)
 {
     int64_t end = process_now_ms() + DRIVE_PATIENCE_MS;
-    struct buf status = {0};
     bool idle = false;
     while (!idle && process_now_ms() < end) {
-        buf_clear(&status);
-        idle = http_probe_get(d->engine.port, "/v1/status", &status) == 200 &&
-               all_idle(&status);
+        idle = engine_idle(&d->engine);
         process_sleep_ms(10);
     }
-    cr_assert(idle, "the lanes are not idle: %s", buf_text(&status));
-    buf_free(&status);
+    cr_assert(idle, "the lanes are not idle; see %s", d->engine.log);
 }
 
 void drive_feed(struct drive *d, uint32_t producers, uint32_t pause_us)

@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -180,6 +181,34 @@ int64_t engine_pending(const struct engine_process *engine)
 int64_t engine_accepted(const struct engine_process *engine)
 {
     return status_number(engine, "accepted");
+}
+
+static bool all_idle(const struct buf *status)
+{
+    struct slice left = buf_slice(status);
+    size_t lanes = 0;
+    for (;;) {
+        const char *state =
+            left.len ? memmem(left.data, left.len, "\"state\":\"", 9) : NULL;
+        if (!state)
+            return lanes > 0;
+        left.len -= (size_t)(state + 9 - left.data);
+        left.data = state + 9;
+        /* settled: a lane that needs no database */
+        if (left.len < 7 ||
+            (memcmp(left.data, "idle", 4) != 0 && memcmp(left.data, "settled", 7) != 0))
+            return false;
+        lanes++;
+    }
+}
+
+bool engine_idle(const struct engine_process *engine)
+{
+    struct buf status = {0};
+    bool idle =
+        http_probe_get(engine->port, "/v1/status", &status) == 200 && all_idle(&status);
+    buf_free(&status);
+    return idle;
 }
 
 int engine_wait_applied(struct engine_process *engine, int timeout_ms, struct err *err)

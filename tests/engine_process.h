@@ -70,6 +70,10 @@ int64_t engine_pending(const struct engine_process *engine);
 /* Records accepted ever, by the journal; -1: no answer. */
 int64_t engine_accepted(const struct engine_process *engine);
 
+/* Every lane has been compared with its ledger and has nothing to do, or needs no
+ * database. */
+bool engine_idle(const struct engine_process *engine);
+
 /* Waits until nothing is pending. ERR_TIMEOUT; ERR_IO: it ended meanwhile. */
 int engine_wait_applied(struct engine_process *engine, int timeout_ms, struct err *err);
 

@@ -135,25 +135,17 @@ static int post(const struct engine_process *engine, const char *body, struct er
     return taken ? 0 : err_set(err, ERR_IO, 0, "a record was not taken");
 }
 
-/* Both lanes of the engine have compared with the ledger and have nothing to do. */
 static int await_idle(const struct engine_process *engine, struct err *err)
 {
-    static const char idle[] = "\"state\":\"idle\"";
     int64_t end = process_now_ms() + APPLIED_TIMEOUT_MS;
-    size_t found = 0;
-    while (found < 2 && process_now_ms() < end) {
-        struct buf status = {0};
-        if (http_probe_get(engine->port, "/v1/status", &status) != 200)
-            buf_clear(&status);
-        const char *at = buf_text(&status);
-        for (found = 0; (at = strstr(at, idle)) != NULL; at++)
-            found++;
-        buf_free(&status);
+    bool idle = engine_idle(engine);
+    while (!idle && process_now_ms() < end) {
         process_sleep_ms(LOOK_MS);
+        idle = engine_idle(engine);
     }
-    return found >= 2 ? 0
-                      : err_set(err, ERR_TIMEOUT, 0, "the lanes are not idle; see %s",
-                                engine->log);
+    return idle ? 0
+                : err_set(err, ERR_TIMEOUT, 0, "the lanes are not idle; see %s",
+                          engine->log);
 }
 
 /* Both have compared with the ledger and are idle; then each takes a record, which gets

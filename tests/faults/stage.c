@@ -28,6 +28,7 @@ enum {
     PORT_FIRST = 20000,
     PORT_RANGE = 9000,
     PATH_SIZE = 512,
+    LOOK_MS = 10,
 };
 
 /* ---- The server ------------------------------------------------------------------ */
@@ -269,7 +270,17 @@ int stage_feed(struct stage *stage, struct err *err)
 
 int stage_settle(struct stage *stage, struct err *err)
 {
+    int64_t end = process_now_ms() + SETTLE_TIMEOUT_MS;
     int code = engine_wait_applied(&stage->engine, SETTLE_TIMEOUT_MS, err);
+    /* an engine that has just started believes its done marks until it has compared */
+    while (code == 0 &&
+           !(engine_idle(&stage->engine) && engine_pending(&stage->engine) == 0)) {
+        if (process_now_ms() > end)
+            code =
+                err_set(err, ERR_TIMEOUT, 0, "the lanes are not idle after %d s; see %s",
+                        SETTLE_TIMEOUT_MS / 1000, stage->engine.log);
+        process_sleep_ms(LOOK_MS);
+    }
     stage->blame = code != 0;
     return code;
 }

@@ -102,7 +102,7 @@ int stage_feed(struct stage *stage, struct err *err);
 int stage_feed_begin(struct stage *stage, uint32_t pause_us, struct err *err);
 int stage_feed_end(struct stage *stage, struct err *err);
 
-/* Waits until all is applied. */
+/* Waits until all is applied, and each lane says so after a look at its ledger. */
 int stage_settle(struct stage *stage, struct err *err);
 
 /* Compares database and log with what was sent: I1 to I4, and the law by `audit`. What is
