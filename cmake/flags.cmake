@@ -32,8 +32,9 @@ if(hf_instrument)
     target_link_options(holdfast_flags INTERFACE ${hf_instrument})
 endif()
 
+# Atomic: several threads count the same lines, and gcovr refuses what goes wrong then.
 if(HF_COVERAGE)
-    target_compile_options(holdfast_flags INTERFACE --coverage)
+    target_compile_options(holdfast_flags INTERFACE --coverage -fprofile-update=atomic)
     target_link_options(holdfast_flags INTERFACE --coverage)
 endif()
 

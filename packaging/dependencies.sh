@@ -43,6 +43,10 @@ dependencies_faults="
 # shellcheck disable=SC2034 # for who sources this
 dependencies_cluster="galera-4 mariadb-server rsync"
 
+# For tests/coverage.sh.
+# shellcheck disable=SC2034 # for who sources this
+dependencies_coverage="gcovr"
+
 # For the tests too, but unpacked by dependencies_unpack: installed, it would make an
 # account and start a service.
 # shellcheck disable=SC2034 # for who sources this
