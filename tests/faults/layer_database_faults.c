@@ -28,6 +28,7 @@ enum { STOPS = 1, REWINDS = 2, WHOLE = 4, OWN_RESULT = 8, ONE_LANE = 16 };
 #define HASTY ", timeouts: {connect: 1s, call: 1s, lock_wait: 1s, idle: 5s}"
 #define LOCK_WAIT ", timeouts: {connect: 1s, call: 10s, lock_wait: 1s, idle: 10s}"
 
+/* New ones at the end: kept cases name them by number. */
 /* clang-format off */
 static const struct fault {
     const char *name;
