@@ -31,11 +31,12 @@ dependencies_test="
 "
 
 # For the fault suite (tests/faults/run.sh): libFuzzer comes with clang, mariadb-dump with
-# mariadb-client; ip and nft make networks; openssl makes certificates, binutils look at the binary.
+# mariadb-client; ip and nft make networks; openssl makes certificates, binutils look at the
+# binary; the power of an ext4 on a loop device is cut.
 # shellcheck disable=SC2034 # for who sources this
 dependencies_faults="
     $dependencies_database clang-14 libclang-rt-14-dev mariadb-client iproute2 nftables
-    openssl binutils
+    openssl binutils e2fsprogs mount
 "
 
 # For its layer cluster, which says that it can't run where they are missing. Installed by
