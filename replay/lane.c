@@ -280,6 +280,17 @@ void lane_cannot_connect(struct lane *lane, const struct err *why, int64_t next_
     }
 }
 
+/* What its ledger said is not relied on any more, since another lane saw that the
+ * database went back (replay/lane_compare.c). One that applies asks by doing so. */
+static bool is_doubted(const struct lane *lane)
+{
+    struct journal_lane known;
+    struct err err = {0};
+    int code = journal_lane_get(lane_config(lane)->journal, lane->stream_name,
+                                lane->id.lane, &known, &err);
+    return code == ERR_OK && known.last_seq && !known.confirmed;
+}
+
 /* ---- Steps ----------------------------------------------------------------------- */
 
 bool lane_is_ready(struct lane *lane, int64_t now_us, int64_t *out_wake_us)
@@ -307,6 +318,10 @@ bool lane_is_ready(struct lane *lane, int64_t now_us, int64_t *out_wake_us)
         return false;
     }
     if (!lane->compared || has_entries(lane)) {
+        return true;
+    }
+    if (is_doubted(lane)) {
+        lane_recheck(lane);
         return true;
     }
     if (lane->status.state != LANE_IDLE) {

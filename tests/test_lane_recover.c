@@ -167,13 +167,17 @@ static size_t change_lanes(struct lane_kit *kit)
     return mozi;
 }
 
-/* Time passes until the lane is done with it. */
+/* Time passes, slowly enough that a worker with a lane that is held is never idle, until
+ * the lane is done with it. */
 static void pass_until_done(struct lane_kit *kit, uint32_t lane, uint64_t seq)
 {
     while (kit_lane(&kit->journal, "mozi", lane).done.seq < seq) {
-        kit_pass(&kit->journal, 1000000);
+        uint64_t reads = kit->journal.clock.reads;
+        kit_pass(&kit->journal, 30000);
         replay_wake(kit->replay);
-        sched_yield();
+        while (kit->journal.clock.reads < reads + 4) {
+            sched_yield();
+        }
     }
 }
 
