@@ -7,6 +7,7 @@
 #include <mysql.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -36,7 +37,16 @@ static int install(const struct private_server *server, struct err *err)
                           NULL};
     pid_t pid;
     int exit_code;
+    /* As for the server itself: installs side by side take each other's tables. As an
+     * argument it would be split at a blank. */
+    char before[SERVER_PATH_MAX] = "";
+    if (getenv("TMPDIR"))
+        (void)snprintf(before, sizeof before, "%s", getenv("TMPDIR"));
+    if (setenv("TMPDIR", server->dir, 1) != 0)
+        return err_set_errno(err, ERR_NOMEM, errno, "can't set TMPDIR");
     int code = process_start(argv, server->log, SIGKILL, &pid, err);
+    if (before[0] == '\0' || setenv("TMPDIR", before, 1) != 0)
+        (void)unsetenv("TMPDIR");
     if (code != 0)
         return code;
     if (!process_wait(pid, INSTALL_TIMEOUT_MS, &exit_code)) {
