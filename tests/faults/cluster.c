@@ -337,7 +337,7 @@ int cluster_open(struct cluster *cluster, const char *dir, uint16_t first_port,
     for (unsigned i = 0; i < CLUSTER_NODES && code == 0; i++) {
         struct cluster_node *node = &cluster->nodes[i];
         (void)snprintf(node->dir, sizeof node->dir, "%.150s/node%u", dir, i);
-        (void)snprintf(node->log, sizeof node->log, "%s.log", node->dir);
+        (void)snprintf(node->log, sizeof node->log, "%.150s/node%u.log", dir, i);
         node->port = (uint16_t)(first_port + i * PORTS_EACH);
         code = make_directory(node, err);
     }
@@ -444,7 +444,7 @@ static int allow_bootstrap(const struct cluster_node *node, const char *position
 
 int cluster_revive(struct cluster *cluster, struct err *err)
 {
-    char positions[CLUSTER_NODES][CLUSTER_POSITION_MAX];
+    char positions[CLUSTER_NODES][CLUSTER_POSITION_MAX] = {{0}};
     unsigned furthest = 0;
     int code = 0;
     for (unsigned i = 0; i < CLUSTER_NODES && code == 0; i++) {

@@ -15,6 +15,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -109,8 +110,9 @@ static int leave_little_room(struct err *err)
     if (statvfs(layer.scratch, &about) != 0) {
         return err_set_errno(err, ERR_IO, errno, "can't examine %s", layer.scratch);
     }
-    uint64_t used = (uint64_t)(about.f_blocks - about.f_bfree) * about.f_frsize;
-    (void)snprintf(size, sizeof size, "%llu", (unsigned long long)(used + LITTLE_ROOM));
+    uint64_t blocks = about.f_blocks - about.f_bfree;
+    uint64_t bytes = blocks * about.f_frsize + LITTLE_ROOM;
+    (void)snprintf(size, sizeof size, "%" PRIu64, bytes);
     return resize_scratch(size, err);
 }
 
