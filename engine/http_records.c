@@ -234,17 +234,21 @@ enum MHD_Result http_records_committed(struct request *request)
     return http_records_answer(request);
 }
 
-/* An operator looks for when it began and ended, not for each refusal. */
+/* An operator looks for when it began and ended, not for each refusal. At the border
+ * batches are refused and taken in turns: it has ended once none was refused for a while.
+ */
 static void note_refusal(struct http *http, const struct err *err)
 {
-    bool refused = err->code != ERR_OK && status_of(err) == MHD_HTTP_SERVICE_UNAVAILABLE;
-    if (atomic_load(&http->refusing) == refused ||
-        atomic_exchange(&http->refusing, refused) == refused) {
-        return;
-    }
-    if (refused) {
-        log_warn("intake_refuses", L_CODE(err), L_ERR(err));
-    } else {
+    enum { QUIET_US = 1000000 };
+    int64_t now_us = clock_steady_us(&clock_system);
+    if (err->code != ERR_OK && status_of(err) == MHD_HTTP_SERVICE_UNAVAILABLE) {
+        atomic_store(&http->refused_us, now_us);
+        if (!atomic_exchange(&http->refusing, true)) {
+            log_warn("intake_refuses", L_CODE(err), L_ERR(err));
+        }
+    } else if (err->code == ERR_OK && atomic_load(&http->refusing) &&
+               now_us - atomic_load(&http->refused_us) >= QUIET_US &&
+               atomic_exchange(&http->refusing, false)) {
         log_info("intake_takes_again",
                  L_STR("journal", engine_config(http->engine)->journal.path));
     }

@@ -40,9 +40,10 @@ struct http {
     atomic_uint_fast64_t active;     /* requests begun and not completed */
     atomic_uint_fast64_t suspended;
     atomic_uint_fast64_t answered[HTTP_STATUS_MAX]; /* by status */
-    atomic_bool refusing;                           /* the last batch was not taken */
-    atomic_bool stopping;                           /* no new requests */
-    atomic_bool cutting;                            /* nobody may be suspended any more */
+    atomic_bool refusing;           /* said so, and not yet that it is over */
+    atomic_int_fast64_t refused_us; /* when a batch was refused last */
+    atomic_bool stopping;           /* no new requests */
+    atomic_bool cutting;            /* nobody may be suspended any more */
 };
 
 enum request_state {

@@ -354,7 +354,7 @@ int main(int argc, char **argv)
 {
     static const struct layer kill_intake = {.name = "kill_intake",
                                              .invariants = "I1 I2 I3 I4 I5 I10",
-                                             .budget_s = 75,
+                                             .budget_s = 60,
                                              .in_flight = true,
                                              .open = open_layer,
                                              .point = run_point,

@@ -360,7 +360,7 @@ int main(int argc, char **argv)
 {
     static const struct layer nth_fails = {.name = "nth_fails",
                                            .invariants = "I1 I2 I3 I4 I5 I6 I7 I8",
-                                           .budget_s = 75,
+                                           .budget_s = 45,
                                            .in_flight = true,
                                            .open = open_layer,
                                            .point = run_point,
