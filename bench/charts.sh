@@ -175,7 +175,7 @@ set xlabel "seconds"
 set ylabel "thousand records"
 set yrange [0:*]
 set xrange [0:*]
-set key right center
+set key outside bottom center horizontal
 $marks
 plot '$directory/backlog.dat' using 1:(\$2 / 1000) with filledcurves y1=0 \
     linecolor "#0072b2" notitle, \

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 enum {
-    RECORDS_QUICK = 100000,
+    RECORDS_QUICK = 60000,
     RECORDS = 200000,
     RECORDS_RSYSLOG = 20000, /* it takes several times as long */
     ROUNDS_QUICK = 2,
