@@ -1,11 +1,12 @@
 #include "engine/alert_send.h"
 
+#include "base/steady.h"
+
 #include <curl/curl.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #define SECOND_US INT64_C(1000000)
 
@@ -264,9 +265,8 @@ struct alert_sender {
 static void wait_us(struct alert_sender *sender, int64_t us)
 {
     int64_t until_us = clock_steady_us(&clock_system) + us;
-    struct timespec until = {until_us / SECOND_US, until_us % SECOND_US * 1000};
     while (!atomic_load(&sender->stop) && clock_steady_us(&clock_system) < until_us) {
-        pthread_cond_timedwait(&sender->changed, &sender->lock, &until);
+        steady_cond_wait(&sender->changed, &sender->lock, until_us);
     }
 }
 
@@ -340,12 +340,8 @@ int alert_sender_start(const struct alert_config *config, enum alert_channel cha
     sender->config = config;
     sender->channel = channel;
     atomic_init(&sender->stop, false);
-    pthread_condattr_t steady;
-    pthread_condattr_init(&steady);
-    pthread_condattr_setclock(&steady, CLOCK_MONOTONIC);
     pthread_mutex_init(&sender->lock, NULL);
-    pthread_cond_init(&sender->changed, &steady);
-    pthread_condattr_destroy(&steady);
+    steady_cond_init(&sender->changed);
     int rc = pthread_create(&sender->thread, NULL, run, sender);
     sender->started = rc == 0;
     if (rc) {

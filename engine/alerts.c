@@ -1,5 +1,6 @@
 #include "engine/alerts.h"
 
+#include "base/steady.h"
 #include "engine/alert_samples.h"
 #include "engine/alert_send.h"
 #include "engine/checker.h"
@@ -9,7 +10,6 @@
 
 #include <pthread.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 #define SECOND_US INT64_C(1000000)
@@ -149,9 +149,8 @@ static void *run(void *context)
     while (!alerts->stopping) {
         int64_t until_us =
             clock_steady_us(&clock_system) + alerts->config->alerts.every_us;
-        struct timespec until = {until_us / SECOND_US, until_us % SECOND_US * 1000};
         while (!alerts->stopping && clock_steady_us(&clock_system) < until_us) {
-            pthread_cond_timedwait(&alerts->changed, &alerts->lock, &until);
+            steady_cond_wait(&alerts->changed, &alerts->lock, until_us);
         }
         if (!alerts->stopping) {
             pthread_mutex_unlock(&alerts->lock);
@@ -202,12 +201,8 @@ int alerts_start(struct engine *engine, struct db_hosts *hosts,
     if (gethostname(alerts->host, sizeof alerts->host - 1) || !alerts->host[0]) {
         memcpy(alerts->host, "localhost", sizeof "localhost");
     }
-    pthread_condattr_t steady;
-    pthread_condattr_init(&steady);
-    pthread_condattr_setclock(&steady, CLOCK_MONOTONIC);
     pthread_mutex_init(&alerts->lock, NULL);
-    pthread_cond_init(&alerts->changed, &steady);
-    pthread_condattr_destroy(&steady);
+    steady_cond_init(&alerts->changed);
     int code = start_parts(alerts, hosts, err);
     if (code) {
         alerts_stop(alerts);

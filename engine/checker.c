@@ -1,12 +1,12 @@
 #include "engine/checker.h"
 
+#include "base/steady.h"
 #include "engine/check_json.h"
 #include "engine/json.h"
 
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <time.h>
 
 static const int64_t first_us = INT64_C(60) * 1000000;
 
@@ -134,10 +134,9 @@ static void check_round(struct checker *checker)
 static bool wait_for_round(struct checker *checker, int64_t wait_us)
 {
     int64_t until_us = clock_steady_us(&clock_system) + wait_us;
-    struct timespec until = {until_us / 1000000, until_us % 1000000 * 1000};
     pthread_mutex_lock(&checker->lock);
     while (!checker->stopping && clock_steady_us(&clock_system) < until_us) {
-        pthread_cond_timedwait(&checker->changed, &checker->lock, &until);
+        steady_cond_wait(&checker->changed, &checker->lock, until_us);
     }
     bool stopping = checker->stopping;
     pthread_mutex_unlock(&checker->lock);
@@ -169,12 +168,8 @@ int checker_start(const struct config *config, struct db_hosts *hosts,
     checker->config = config;
     checker->hosts = hosts;
     checker->streams = streams;
-    pthread_condattr_t steady;
-    pthread_condattr_init(&steady);
-    pthread_condattr_setclock(&steady, CLOCK_MONOTONIC);
     pthread_mutex_init(&checker->lock, NULL);
-    pthread_cond_init(&checker->changed, &steady);
-    pthread_condattr_destroy(&steady);
+    steady_cond_init(&checker->changed);
     int rc = pthread_create(&checker->thread, NULL, run, checker);
     checker->started = rc == 0;
     if (rc) {

@@ -2,6 +2,7 @@
  * deadline has come, entries without a stream, the journal's health.
  */
 #include "engine/engine.h"
+#include "base/steady.h"
 #include "engine/alerts.h"
 #include "engine/checker.h"
 #include "engine/letters_watch.h"
@@ -10,7 +11,6 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 enum { TICK_US = 100000, RECHECK_US = 1000000 };
 
@@ -168,8 +168,7 @@ static void *keep(void *context)
     pthread_mutex_lock(&engine->lock);
     while (!engine->stopping) {
         int64_t until_us = clock_steady_us(&clock_system) + TICK_US;
-        struct timespec until = {until_us / 1000000, until_us % 1000000 * 1000};
-        pthread_cond_timedwait(&engine->changed, &engine->lock, &until);
+        steady_cond_wait(&engine->changed, &engine->lock, until_us);
         bool committed = engine->committed;
         engine->committed = false;
         pthread_mutex_unlock(&engine->lock);
@@ -261,12 +260,8 @@ int engine_open(const struct config *config, struct engine **out_engine, struct 
     engine->config = config;
     engine->started_us = clock_steady_us(&clock_system);
     engine->rules = engine_rules_of(config);
-    pthread_condattr_t steady;
-    pthread_condattr_init(&steady);
-    pthread_condattr_setclock(&steady, CLOCK_MONOTONIC);
     pthread_mutex_init(&engine->lock, NULL);
-    pthread_cond_init(&engine->changed, &steady);
-    pthread_condattr_destroy(&steady);
+    steady_cond_init(&engine->changed);
     int code = waiters_new(&engine->waiters, err);
     code = code ? code : journal_open(&config->journal, true, &engine->journal, err);
     code =

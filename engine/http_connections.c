@@ -1,11 +1,11 @@
 #include "engine/http_connections.h"
 #include "base/clock.h"
+#include "base/steady.h"
 #include "engine/http_request.h"
 
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <time.h>
 
 enum { LOOK_EVERY_US = 250000 };
 
@@ -107,8 +107,7 @@ static void *look(void *context)
     pthread_mutex_lock(&connections->lock);
     while (!connections->stopping) {
         int64_t until_us = now_us() + LOOK_EVERY_US;
-        struct timespec until = {until_us / 1000000, until_us % 1000000 * 1000};
-        pthread_cond_timedwait(&connections->changed, &connections->lock, &until);
+        steady_cond_wait(&connections->changed, &connections->lock, until_us);
         cut_late(connections);
     }
     pthread_mutex_unlock(&connections->lock);
@@ -130,12 +129,8 @@ int connections_new(const struct connections_limits *limits,
         return err_set(err, ERR_NOMEM, 0, "no memory for the HTTP server");
     }
     connections->limits = *limits;
-    pthread_condattr_t steady;
-    pthread_condattr_init(&steady);
-    pthread_condattr_setclock(&steady, CLOCK_MONOTONIC);
     pthread_mutex_init(&connections->lock, NULL);
-    pthread_cond_init(&connections->changed, &steady);
-    pthread_condattr_destroy(&steady);
+    steady_cond_init(&connections->changed);
     int rc = pthread_create(&connections->thread, NULL, look, connections);
     if (rc) {
         destroy(connections);

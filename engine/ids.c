@@ -1,8 +1,9 @@
 #include "engine/ids.h"
 
+#include "base/steady.h"
+
 #include <pthread.h>
 #include <stdlib.h>
-#include <time.h>
 
 #define SECOND_US INT64_C(1000000)
 
@@ -131,9 +132,8 @@ static void *run(void *context)
         pthread_mutex_lock(&ids->lock);
         wait_us = code == ERR_OK && knows_all(ids) ? every_us : next_wait_us(wait_us);
         int64_t until_us = clock_steady_us(&clock_system) + wait_us;
-        struct timespec until = {until_us / SECOND_US, until_us % SECOND_US * 1000};
         while (!ids->stopping && clock_steady_us(&clock_system) < until_us) {
-            pthread_cond_timedwait(&ids->changed, &ids->lock, &until);
+            steady_cond_wait(&ids->changed, &ids->lock, until_us);
         }
     }
     pthread_mutex_unlock(&ids->lock);
@@ -153,12 +153,8 @@ int ids_start(const struct config *config, struct db_hosts *hosts, struct ids **
     for (size_t i = 0; i < config->stream_count; i++) {
         ids->shares[i] = -1;
     }
-    pthread_condattr_t steady;
-    pthread_condattr_init(&steady);
-    pthread_condattr_setclock(&steady, CLOCK_MONOTONIC);
     pthread_mutex_init(&ids->lock, NULL);
-    pthread_cond_init(&ids->changed, &steady);
-    pthread_condattr_destroy(&steady);
+    steady_cond_init(&ids->changed);
     int rc = pthread_create(&ids->thread, NULL, run, ids);
     ids->started = rc == 0;
     if (rc) {

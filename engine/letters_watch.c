@@ -1,5 +1,6 @@
 #include "engine/letters_watch.h"
 
+#include "base/steady.h"
 #include "engine/cli.h"
 #include "engine/cli_letters.h"
 #include "engine/letters.h"
@@ -8,7 +9,6 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #define SECOND_US INT64_C(1000000)
 
@@ -124,9 +124,8 @@ static void count_all(struct letters_watch *watch)
 /* Under the lock. Until `until_us` (steady), and then until somebody has asked lately. */
 static void wait_until_wanted(struct letters_watch *watch, int64_t until_us)
 {
-    struct timespec until = {until_us / SECOND_US, until_us % SECOND_US * 1000};
     while (!atomic_load(&watch->stopping) && clock_steady_us(&clock_system) < until_us) {
-        pthread_cond_timedwait(&watch->changed, &watch->lock, &until);
+        steady_cond_wait(&watch->changed, &watch->lock, until_us);
     }
     while (!atomic_load(&watch->stopping) &&
            clock_steady_us(&clock_system) >= watch->wanted_until_us) {
@@ -171,12 +170,8 @@ int letters_watch_start(struct journal *journal, struct letters_watch **out_watc
     watch->journal = journal;
     watch->next = counts[0];
     watch->last = counts[1];
-    pthread_condattr_t steady;
-    pthread_condattr_init(&steady);
-    pthread_condattr_setclock(&steady, CLOCK_MONOTONIC);
     pthread_mutex_init(&watch->lock, NULL);
-    pthread_cond_init(&watch->changed, &steady);
-    pthread_condattr_destroy(&steady);
+    steady_cond_init(&watch->changed);
     int rc = pthread_create(&watch->thread, NULL, run, watch);
     watch->started = rc == 0;
     if (rc) {

@@ -1,5 +1,6 @@
 #include "journal/journal.h"
 
+#include "base/steady.h"
 #include "journal/change.h"
 #include "journal/lanes.h"
 #include "journal/reading.h"
@@ -33,11 +34,7 @@ void journal_config_defaults(struct journal_config *config)
 
 static void init_sync(struct journal *journal)
 {
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&journal->work, &attributes);
-    pthread_condattr_destroy(&attributes);
+    steady_cond_init(&journal->work);
     pthread_mutex_init(&journal->lock, NULL);
     pthread_mutex_init(&journal->refreshing, NULL);
     journal->appends_end = &journal->appends;

@@ -26,13 +26,13 @@
  */
 #include "journal/writer.h"
 
+#include "base/steady.h"
 #include "journal/change.h"
 #include "journal/lanes.h"
 #include "journal/preallocate.h"
 
 #include <errno.h>
 #include <stdlib.h>
-#include <time.h>
 
 enum {
     GROUP_APPENDS = 4096,
@@ -460,16 +460,9 @@ static void wait_for_work(struct journal *journal, bool zeros)
     if (wait <= 0) {
         return;
     }
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += wait / SECOND_US;
-    until.tv_nsec += (wait % SECOND_US) * 1000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
+    int64_t until_us = clock_steady_us(&clock_system) + wait;
     journal->waiting = true;
-    (void)pthread_cond_timedwait(&journal->work, &journal->lock, &until);
+    (void)steady_cond_wait(&journal->work, &journal->lock, until_us);
     journal->waiting = false;
 }
 

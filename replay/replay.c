@@ -10,12 +10,12 @@
  */
 #include "replay/replay.h"
 
+#include "base/steady.h"
 #include "replay/backoff.h"
 #include "replay/gap.h"
 #include "replay/lane.h"
 
 #include <stdlib.h>
-#include <time.h>
 
 #define PAUSED_SETTING "paused"
 
@@ -272,10 +272,9 @@ static void wait_for_change(struct replay *replay, uint64_t seen_wakes, int64_t 
 {
     int64_t until_us = clock_steady_us(&clock_system) +
                        (wait_us < IDLE_RECHECK_US ? wait_us : IDLE_RECHECK_US);
-    struct timespec until = {until_us / 1000000, until_us % 1000000 * 1000};
     int rc = 0;
     while (rc == 0 && !replay->stopping && replay->wakes == seen_wakes) {
-        rc = pthread_cond_timedwait(&replay->changed, &replay->shared.lock, &until);
+        rc = steady_cond_wait(&replay->changed, &replay->shared.lock, until_us);
     }
 }
 
@@ -474,13 +473,9 @@ static int start_workers(struct replay *replay, struct err *err)
 
 static void init_locks(struct replay *replay)
 {
-    pthread_condattr_t steady;
-    pthread_condattr_init(&steady);
-    pthread_condattr_setclock(&steady, CLOCK_MONOTONIC);
     pthread_mutex_init(&replay->shared.lock, NULL);
-    pthread_cond_init(&replay->changed, &steady);
-    pthread_cond_init(&replay->settled, &steady);
-    pthread_condattr_destroy(&steady);
+    steady_cond_init(&replay->changed);
+    steady_cond_init(&replay->settled);
 }
 
 int replay_start(const struct replay_config *config, struct replay **out_replay,
@@ -519,10 +514,9 @@ static bool all_ended(const struct replay *replay)
 /* Under the lock. Until every worker has ended, or the deadline. */
 static void await_workers(struct replay *replay, int64_t deadline_us)
 {
-    struct timespec until = {deadline_us / 1000000, deadline_us % 1000000 * 1000};
     int rc = 0;
     while (rc == 0 && !all_ended(replay)) {
-        rc = pthread_cond_timedwait(&replay->settled, &replay->shared.lock, &until);
+        rc = steady_cond_wait(&replay->settled, &replay->shared.lock, deadline_us);
     }
 }
 
@@ -593,8 +587,7 @@ static bool await_standstill(struct replay *replay)
            now_us(replay) < deadline_us) {
         /* the system's time, whatever clock the lanes go by */
         int64_t until_us = clock_steady_us(&clock_system) + PAUSE_LOOK_US;
-        struct timespec until = {until_us / 1000000, until_us % 1000000 * 1000};
-        (void)pthread_cond_timedwait(&replay->settled, &replay->shared.lock, &until);
+        (void)steady_cond_wait(&replay->settled, &replay->shared.lock, until_us);
     }
     return !any_busy(replay);
 }
