@@ -5,10 +5,10 @@
 
 #include "base/slice.h"
 #include "journal/journal.h"
+#include "journal/reading_child.h"
 #include "journal/store_create.h"
 
 #include <stdio.h>
-#include <sys/types.h>
 
 enum piece_kind {
     PIECE_BEGIN,   /* `number` is the map's length in bytes */
@@ -32,8 +32,7 @@ bool piece_add(struct buf *pieces, const struct piece *piece);
 bool pieces_send(FILE *out, struct buf *pieces);
 
 struct pieces {
-    pid_t child;
-    FILE *in;
+    struct reading_child child;
     struct buf bytes; /* of the piece in hand */
 };
 

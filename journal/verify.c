@@ -9,11 +9,10 @@
 
 #include "journal/lanes.h"
 #include "journal/reading.h"
+#include "journal/reading_child.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -260,17 +259,11 @@ static void walk_values(struct walk *walk, MDB_dbi dbi,
     mdb_txn_abort(txn);
 }
 
-static _Noreturn void run_child(const char *path, int fd)
+/* In the child; `context` is the path. */
+static void read_all(FILE *out, const void *context)
 {
-    /* A fault ends the child visibly, whatever handlers the program has. */
-    (void)signal(SIGSEGV, SIG_DFL);
-    (void)signal(SIGBUS, SIG_DFL);
-    (void)signal(SIGFPE, SIG_DFL);
-    (void)signal(SIGABRT, SIG_DFL);
-    (void)signal(SIGPIPE, SIG_IGN);
-    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-    struct walk walk = {.fd = fd};
-    int rc = journal_open_reader(path, &walk.journal, &walk.message.err);
+    struct walk walk = {.fd = fileno(out)};
+    int rc = journal_open_reader(context, &walk.journal, &walk.message.err);
     if (!rc) {
         check_end(&walk);
         walk.newest = calloc(walk.journal->lane_count + 1, sizeof *walk.newest);
@@ -286,7 +279,6 @@ static _Noreturn void run_child(const char *path, int fd)
     }
     walk.message.final = true;
     send_message(&walk);
-    _exit(0);
 }
 
 /* ---- The parent ------------------------------------------------------------------ */
@@ -310,13 +302,9 @@ static bool receive(int fd, struct message *out_message)
 }
 
 /* What the child's end says where it could not say it itself. */
-static int judge_end(const char *path, pid_t child, const struct message *last,
+static int judge_end(const char *path, int status, const struct message *last,
                      struct err *err)
 {
-    int status = 0;
-    while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
-        /* again */
-    }
     if (last->final) {
         return ERR_OK;
     }
@@ -351,26 +339,14 @@ int journal_verify(const char *path,
                    void *context, struct journal_verify_result *out_result,
                    struct err *err)
 {
-    int ends[2];
-    if (pipe(ends)) {
-        return err_set_errno(err, ERR_IO, errno, "cannot make a pipe");
+    struct reading_child child;
+    int rc = reading_child_start(read_all, path, &child, err);
+    if (rc) {
+        return rc;
     }
-    pid_t child = fork();
-    if (child < 0) {
-        int failed = errno;
-        (void)close(ends[0]);
-        (void)close(ends[1]);
-        return err_set_errno(err, ERR_NOMEM, failed, "cannot start the reading process");
-    }
-    if (child == 0) {
-        (void)close(ends[0]);
-        run_child(path, ends[1]);
-    }
-    (void)close(ends[1]);
     struct message last = {0};
-    follow(ends[0], report, context, &last);
-    (void)close(ends[0]);
-    int rc = judge_end(path, child, &last, err);
+    follow(fileno(child.in), report, context, &last);
+    rc = judge_end(path, reading_child_stop(&child), &last, err);
     if (rc == ERR_CORRUPT) {
         last.result.problems++;
         last.result.first_bad_seq = last.result.first_bad_seq ? last.result.first_bad_seq
