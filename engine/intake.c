@@ -691,7 +691,12 @@ size_t intake_batch_letter_bytes(const struct intake_batch *batch)
 {
     size_t bytes = 0;
     for (size_t i = 0; i < batch->part_count; i++) {
-        bytes += batch->parts[i].dead_capacity * sizeof *batch->parts[i].dead;
+        const struct part *part = &batch->parts[i];
+        bytes += part->dead_capacity * sizeof *part->dead;
+        for (size_t j = 0; j < part->dead_count; j++) {
+            struct slice letter = part->dead[j].bytes;
+            bytes += is_within(batch, letter) ? 0 : letter.len;
+        }
     }
     return bytes;
 }

@@ -61,12 +61,12 @@ struct intake_source {
 };
 
 /* ERR_INVALID: no record in the body. ERR_TOO_LARGE: more entries than a batch may have,
- * or more wrong records than 65536 and one for each 64 bytes of the body.
- * ERR_NOMEM. */
+ * or more wrong records than 65536 and one for each 64 bytes of the body, or headers of
+ * more than 16 MiB that wrong CSV lines are to be kept with. ERR_NOMEM. */
 int intake_prepare(const struct intake_rules *rules, const struct intake_source *source,
                    struct intake_batch **out_batch, struct err *err);
 
-/* What the batch's dead letters take beside the body. */
+/* What the batch's dead letters take beside the body; after intake_prepare. */
 size_t intake_batch_letter_bytes(const struct intake_batch *batch);
 
 /* Looks the idempotency key up before anything is parsed. ERR_OK: the batch is known, and
