@@ -253,6 +253,18 @@ void decode_free(struct decoded *decoded)
 }
 
 /* They never become fewer while their entry is pending. */
+void decode_keep(struct decoded *decoded, const struct stream *stream,
+                 bool (*wants)(const struct value *key, void *context), void *context)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < decoded->count; i++) {
+        if (wants(&decoded->records[i].values[stream->key_field], context)) {
+            decoded->records[kept++] = decoded->records[i];
+        }
+    }
+    decoded->count = kept;
+}
+
 int decode_is_current(struct journal *journal, const struct journal_entries *entries,
                       const struct decoded *decoded, bool *out_current, struct err *err)
 {

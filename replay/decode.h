@@ -34,6 +34,10 @@ int decode_entries(struct journal *journal, const struct stream *stream,
                    struct err *err);
 void decode_free(struct decoded *decoded);
 
+/* Leaves in `records` only those whose entity's key is wanted. */
+void decode_keep(struct decoded *decoded, const struct stream *stream,
+                 bool (*wants)(const struct value *key, void *context), void *context);
+
 /* Whether the same dead letters would be left out now. What the journal says, and
  * ERR_NOMEM. */
 int decode_is_current(struct journal *journal, const struct journal_entries *entries,

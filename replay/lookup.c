@@ -33,7 +33,7 @@ int lookup_new(struct db *db, struct journal *journal, const struct stream *stre
     }
     *lookup = (struct lookup){
         .db = db, .journal = journal, .stream = stream, .zone_offset_s = zone_offset_s};
-    int code = examine_tables(db, stream, false, &lookup->tables, &notes, err);
+    int code = examine_tables(db, stream, EXAMINE_LOOK, &lookup->tables, &notes, err);
     buf_free(&notes);
     if (code) {
         free(lookup);
@@ -247,20 +247,6 @@ static int look_up(const struct lookup *lookup, const struct decoded *decoded,
 
 /* ---- Records ----------------------------------------------------------------------- */
 
-/* Leaves the wanted records alone in the list. */
-static void filter_records(const struct stream *stream, struct decoded *decoded,
-                           const struct lookup_visit *visit)
-{
-    size_t kept = 0;
-    for (size_t i = 0; i < decoded->count && visit->wants; i++) {
-        const struct value *key = &decoded->records[i].values[stream->key_field];
-        if (visit->wants(key, visit->context)) {
-            decoded->records[kept++] = decoded->records[i];
-        }
-    }
-    decoded->count = visit->wants ? kept : decoded->count;
-}
-
 static int decode(const struct lookup *lookup, const struct journal_entries *entries,
                   const struct lookup_visit *visit, struct decoded *out_decoded,
                   struct err *err)
@@ -279,7 +265,9 @@ static int decode(const struct lookup *lookup, const struct journal_entries *ent
         decode_free(&decoded);
         return code;
     }
-    filter_records(lookup->stream, &decoded, visit);
+    if (visit->wants) {
+        decode_keep(&decoded, lookup->stream, visit->wants, visit->context);
+    }
     *out_decoded = decoded;
     return 0;
 }

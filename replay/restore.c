@@ -23,7 +23,7 @@ int restore_new(struct db *db, struct journal *journal, const struct stream *str
     }
     *restore = (struct restore){
         .db = db, .journal = journal, .stream = stream, .zone_offset_s = zone_offset_s};
-    int code = examine_tables(db, stream, 0, &restore->tables, &notes, err);
+    int code = examine_tables(db, stream, EXAMINE_LOOK, &restore->tables, &notes, err);
     buf_free(&notes);
     if (code) {
         free(restore);
@@ -36,20 +36,6 @@ int restore_new(struct db *db, struct journal *journal, const struct stream *str
 void restore_free(struct restore *restore)
 {
     free(restore);
-}
-
-/* Leaves the wanted records alone in the list. */
-static void filter_records(const struct stream *stream, struct decoded *decoded,
-                           const struct restore_filter *filter)
-{
-    size_t kept = 0;
-    for (size_t i = 0; i < decoded->count; i++) {
-        const struct value *key = &decoded->records[i].values[stream->key_field];
-        if (filter->wants(key, filter->context)) {
-            decoded->records[kept++] = decoded->records[i];
-        }
-    }
-    decoded->count = kept;
 }
 
 static int write_events(struct work *at, uint64_t *out_events, struct err *err)
@@ -121,7 +107,7 @@ static int decode_wanted(struct restore *restore, const struct journal_entries *
     int code =
         decode_entries(restore->journal, restore->stream, entries, out_decoded, err);
     if (code == 0) {
-        filter_records(restore->stream, out_decoded, filter);
+        decode_keep(out_decoded, restore->stream, filter->wants, filter->context);
     }
     return code;
 }
