@@ -252,7 +252,6 @@ void decode_free(struct decoded *decoded)
     *decoded = (struct decoded){0};
 }
 
-/* They never become fewer while their entry is pending. */
 void decode_keep(struct decoded *decoded, const struct stream *stream,
                  bool (*wants)(const struct value *key, void *context), void *context)
 {
@@ -265,6 +264,7 @@ void decode_keep(struct decoded *decoded, const struct stream *stream,
     decoded->count = kept;
 }
 
+/* They never become fewer while their entry is pending. */
 int decode_is_current(struct journal *journal, const struct journal_entries *entries,
                       const struct decoded *decoded, bool *out_current, struct err *err)
 {
