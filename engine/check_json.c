@@ -3,28 +3,22 @@
 #include "engine/cli.h"
 #include "engine/json.h"
 
-static void put_time(struct json_writer *json, const char *key, int64_t time_us)
-{
-    char text[CLI_TIME_TEXT];
-    json_put_text(json, key, cli_time(time_us, text));
-}
-
 static void put_run(struct json_writer *json, const struct check_run *run)
 {
     json_object(json);
     json_put_unsigned(json, "first_id", run->first_id);
     json_put_unsigned(json, "last_id", run->last_id);
     json_put_unsigned(json, "entities", run->count);
-    put_time(json, "from", run->first_us);
-    put_time(json, "to", run->last_us);
+    cli_put_time(json, "from", run->first_us);
+    cli_put_time(json, "to", run->last_us);
     json_object_end(json);
 }
 
 static void put_burst(struct json_writer *json, const struct check_burst *burst)
 {
     json_object(json);
-    put_time(json, "from", burst->first_us);
-    put_time(json, "to", burst->last_us);
+    cli_put_time(json, "from", burst->first_us);
+    cli_put_time(json, "to", burst->last_us);
     json_put_unsigned(json, "entities", burst->count);
     json_put_unsigned(json, "first_id", burst->first_id);
     json_put_unsigned(json, "last_id", burst->last_id);
@@ -129,7 +123,7 @@ void check_put_orphans(struct json_writer *json, const struct check_report *repo
     }
     json_object(json);
     json_put_text(json, "stream", report->stream->name);
-    put_time(json, "at", report->at_us);
+    cli_put_time(json, "at", report->at_us);
     json_put_unsigned(json, "without_events", report->missing);
     json_key(json, "days");
     json_array(json);
@@ -153,7 +147,7 @@ void check_put_report(struct json_writer *json, const struct check_report *repor
     json_object(json);
     json_put_text(json, "stream", report->stream->name);
     json_put_bool(json, "tables_found", report->found);
-    put_time(json, "at", report->at_us);
+    cli_put_time(json, "at", report->at_us);
     if (report->found) {
         json_put_bool(json, "ok", !check_is_below(report, threshold));
         json_put_unsigned(json, "entities", report->entities);

@@ -1,5 +1,6 @@
 #include "engine/cli.h"
 #include "engine/cli_commands.h"
+#include "engine/json.h"
 #include "engine/units.h"
 #include "holdfast_version.h"
 
@@ -325,6 +326,12 @@ const char *cli_time(int64_t time_us, char out_text[CLI_TIME_TEXT])
         *blank = 'T';
     }
     return out_text;
+}
+
+void cli_put_time(struct json_writer *json, const char *key, int64_t time_us)
+{
+    char text[CLI_TIME_TEXT];
+    json_put_text(json, key, cli_time(time_us, text));
 }
 
 int cli_print(struct slice text)

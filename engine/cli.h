@@ -71,6 +71,7 @@ enum cli_option {
 enum { CLI_SETS_MAX = 16 };
 
 struct command;
+struct json_writer;
 
 /* A command line, read. */
 struct cli {
@@ -124,6 +125,7 @@ bool cli_number(const struct cli *cli, enum cli_option option, uint64_t fallback
 /* Microseconds since 1970 as 2026-01-08T01:04:26.000Z. */
 enum { CLI_TIME_TEXT = 48 };
 const char *cli_time(int64_t time_us, char out_text[CLI_TIME_TEXT]);
+void cli_put_time(struct json_writer *json, const char *key, int64_t time_us);
 
 /* Writes a whole document to standard output and a line end; 0 or EXIT_JOURNAL. */
 int cli_print(struct slice text);

@@ -29,7 +29,6 @@ static void put_columns(struct json_writer *json, const struct deep_gap *gap)
 
 static void put_gap(struct json_writer *json, const struct deep_gap *gap)
 {
-    char text[CLI_TIME_TEXT];
     json_object(json);
     json_put_text(json, "kind", deep_kind_word(gap->kind));
     json_put_unsigned(json, "seq", gap->seq);
@@ -40,9 +39,9 @@ static void put_gap(struct json_writer *json, const struct deep_gap *gap)
         json_object_end(json);
         return;
     }
-    json_put_text(json, "received_at", cli_time(gap->received_at_us, text));
+    cli_put_time(json, "received_at", gap->received_at_us);
     json_put_text(json, "key", gap->key);
-    json_put_text(json, "time", cli_time(gap->time_us, text));
+    cli_put_time(json, "time", gap->time_us);
     if (gap->entity_id) {
         json_put_unsigned(json, "entity_id", gap->entity_id);
     }

@@ -20,7 +20,6 @@ const char *cli_letter_state(const struct journal_dead_entry *dead)
 
 void cli_letter_put(struct json_writer *json, const struct journal_dead_entry *dead)
 {
-    char text[CLI_TIME_TEXT];
     json_object(json);
     json_put_unsigned(json, "seq", dead->seq);
     json_put_unsigned(json, "index", dead->letter.index);
@@ -31,7 +30,7 @@ void cli_letter_put(struct json_writer *json, const struct journal_dead_entry *d
         json_put_unsigned(json, "retried_seq", dead->retried_seq);
     }
     json_put_text(json, "found", dead->at_intake ? "intake" : "replay");
-    json_put_text(json, "at", cli_time(dead->letter.at_us, text));
+    cli_put_time(json, "at", dead->letter.at_us);
     json_put_text(json, "reason", dead->letter.reason);
     json_put_text(json, "field", dead->letter.field);
     json_put_text(json, "detail", dead->letter.detail);

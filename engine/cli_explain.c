@@ -20,12 +20,6 @@ struct explainer {
     struct progress progress;
 };
 
-static void put_time(struct json_writer *json, const char *name, int64_t time_us)
-{
-    char text[CLI_TIME_TEXT];
-    json_put_text(json, name, cli_time(time_us, text));
-}
-
 /* ---- The row ----------------------------------------------------------------------- */
 
 static void put_sides(struct json_writer *json, const char *name,
@@ -37,10 +31,10 @@ static void put_sides(struct json_writer *json, const char *name,
     json_key(json, name);
     json_object(json);
     if (time->known) {
-        put_time(json, "row", time->us);
+        cli_put_time(json, "row", time->us);
     }
     if (time->by_events) {
-        put_time(json, "events", time->by_events_us);
+        cli_put_time(json, "events", time->by_events_us);
     }
     json_put_bool(json, "agrees", !time->off);
     json_object_end(json);
@@ -112,8 +106,8 @@ static void put_record(struct json_writer *json, const struct stream *stream,
     json_put_unsigned(json, "index", record->index);
     json_put_unsigned(json, "batch", record->batch_seq);
     json_put_unsigned(json, "lane", record->lane);
-    put_time(json, "journaled_at", record->received_at_us);
-    put_time(json, "time", record->time_us);
+    cli_put_time(json, "journaled_at", record->received_at_us);
+    cli_put_time(json, "time", record->time_us);
     json_put_bool(json, "applied", record->applied);
     json_put_text(json, "state", state_of(record));
     if (record->event_id) {
@@ -141,7 +135,7 @@ static void put_records(struct json_writer *json, const struct stream *stream,
         json_put_unsigned(json, "lane", lane->lane);
         json_put_unsigned(json, "applied_to", lane->applied_seq);
         if (lane->moved_us) {
-            put_time(json, "last_applied_at", lane->moved_us);
+            cli_put_time(json, "last_applied_at", lane->moved_us);
         }
         json_object_end(json);
     }
@@ -174,10 +168,10 @@ static void put_events(struct json_writer *json, const struct explain_report *re
         json_put_unsigned(json, "id", event->id);
         json_put_unsigned(json, "entity_id", event->entity_id);
         if (event->timed) {
-            put_time(json, "time", event->time_us);
+            cli_put_time(json, "time", event->time_us);
         }
         if (event->received) {
-            put_time(json, "received_at", event->received_at_us);
+            cli_put_time(json, "received_at", event->received_at_us);
         }
         put_maker(json, report, event);
         json_object_end(json);
@@ -199,7 +193,7 @@ static void put_letters(struct json_writer *json, const struct explain_report *r
         json_object(json);
         json_put_unsigned(json, "seq", letter->seq);
         json_put_unsigned(json, "index", letter->index);
-        put_time(json, "at", letter->at_us);
+        cli_put_time(json, "at", letter->at_us);
         json_put_text(json, "state", states[letter->state]);
         json_put_text(json, "reason", letter->reason);
         json_put_text(json, "field", letter->field);
@@ -225,7 +219,7 @@ static void put_report(struct json_writer *json, const struct stream *stream,
     json_object(json);
     json_put_unsigned(json, "retained_from", report->first_seq);
     if (report->first_seq) {
-        put_time(json, "retained_since", report->first_at_us);
+        cli_put_time(json, "retained_since", report->first_at_us);
     }
     json_object_end(json);
     json_object_end(json);

@@ -23,7 +23,6 @@ static const char *state_name(const struct journal_entry *entry)
 
 static void put_entry(struct json_writer *json, const struct journal_entry *entry)
 {
-    char text[CLI_TIME_TEXT];
     char sum[2 * JOURNAL_SUM_LEN + 1];
     for (size_t i = 0; i < JOURNAL_SUM_LEN; i++) {
         snprintf(sum + 2 * i, 3, "%02x", entry->sum[i]);
@@ -36,7 +35,7 @@ static void put_entry(struct json_writer *json, const struct journal_entry *entr
     json_put_unsigned(json, "batch_entries", entry->batch_entries);
     json_put_unsigned(json, "records", entry->records);
     json_put_unsigned(json, "running", entry->running);
-    json_put_text(json, "received_at", cli_time(entry->received_at_us, text));
+    cli_put_time(json, "received_at", entry->received_at_us);
     json_put_text(json, "sum", sum);
     json_put_text(json, "state", state_name(entry));
     json_object_end(json);

@@ -6,7 +6,6 @@
 
 static void put_loss(struct json_writer *json, const struct journal_loss *loss)
 {
-    char text[CLI_TIME_TEXT];
     json_object(json);
     json_put_unsigned(json, "seq", loss->seq);
     if (loss->stream[0]) {
@@ -16,7 +15,7 @@ static void put_loss(struct json_writer *json, const struct journal_loss *loss)
         json_put_unsigned(json, "pending", loss->pending);
     }
     if (loss->received_at_us) {
-        json_put_text(json, "received_at", cli_time(loss->received_at_us, text));
+        cli_put_time(json, "received_at", loss->received_at_us);
     }
     json_object_end(json);
 }

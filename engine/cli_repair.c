@@ -30,12 +30,11 @@ typedef int repair_function(struct db *db, const struct stream *stream,
 static void put_sample(struct json_writer *json, const struct repair_sample *sample,
                        bool counts)
 {
-    char text[CLI_TIME_TEXT];
     json_object(json);
     json_put_unsigned(json, "id", sample->id);
     json_put_text(json, "key", sample->key);
     if (sample->timed) {
-        json_put_text(json, "first_seen", cli_time(sample->time_us, text));
+        cli_put_time(json, "first_seen", sample->time_us);
     }
     if (counts) {
         json_put_integer(json, "count", sample->count);

@@ -26,7 +26,6 @@ static int show_status(struct slice json, bool as_json)
 static void put_lane(struct json_writer *json, const struct config *config,
                      const struct journal_lane *lane)
 {
-    char text[CLI_TIME_TEXT];
     json_object(json);
     json_put_text(json, "stream", lane->stream);
     json_put_unsigned(json, "lane", lane->lane);
@@ -39,8 +38,7 @@ static void put_lane(struct json_writer *json, const struct config *config,
     json_put_unsigned(json, "rejected", lane->rejected);
     json_put_unsigned(json, "given_up", lane->given_up);
     if (lane->oldest_pending_at_us) {
-        json_put_text(json, "oldest_pending_at",
-                      cli_time(lane->oldest_pending_at_us, text));
+        cli_put_time(json, "oldest_pending_at", lane->oldest_pending_at_us);
     }
     json_object_end(json);
 }

@@ -176,14 +176,13 @@ static int examine(struct traveller *at, bool execute)
 
 static void put_entries(struct json_writer *json, const struct travel_lane *lane)
 {
-    char text[CLI_TIME_TEXT];
     json_put_unsigned(json, "entries", lane->entries);
     json_put_unsigned(json, "records", lane->records);
     if (lane->entries) {
         json_put_unsigned(json, "first_seq", lane->first_seq);
-        json_put_text(json, "first_received_at", cli_time(lane->first_at_us, text));
+        cli_put_time(json, "first_received_at", lane->first_at_us);
         json_put_unsigned(json, "last_seq", lane->last_seq);
-        json_put_text(json, "last_received_at", cli_time(lane->last_at_us, text));
+        cli_put_time(json, "last_received_at", lane->last_at_us);
     }
 }
 

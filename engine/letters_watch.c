@@ -232,9 +232,8 @@ static void put_reason(struct json_writer *json, const struct letters_reason *re
 
 static void put_count(struct json_writer *json, const struct count *count)
 {
-    char text[CLI_TIME_TEXT];
     json_object(json);
-    json_put_text(json, "at", cli_time(count->at_us, text));
+    cli_put_time(json, "at", count->at_us);
     json_put_unsigned(json, "kept", count->kept);
     json_put_unsigned(json, "conflicts", count->conflicts);
     json_key(json, "reasons");
