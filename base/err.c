@@ -1,6 +1,7 @@
 #include "base/err.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -48,6 +49,26 @@ int err_set_errno(struct err *err, enum err_code code, int sys, const char *form
     snprintf(err->message + used, sizeof err->message - used, ": %s",
              strerror_r(sys, text, sizeof text));
     return (int)code;
+}
+
+enum err_code err_code_of_errno(int sys, enum err_code otherwise)
+{
+    switch (sys) {
+    case ENOMEM:
+        return ERR_NOMEM;
+    case EIO:
+        return ERR_IO;
+    case EAGAIN:
+    case EINTR:
+    case EMFILE:
+    case ENFILE:
+    case ENOBUFS:
+    case EADDRINUSE:
+    case EADDRNOTAVAIL:
+        return ERR_BUSY;
+    default:
+        return otherwise;
+    }
 }
 
 int err_wrap(struct err *err, const char *format, ...)

@@ -70,6 +70,12 @@ int err_set(struct err *err, enum err_code code, int sys, const char *format, ..
 int err_set_errno(struct err *err, enum err_code code, int sys, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
+/* The code for a call that failed with errno value `sys`: ERR_NOMEM, ERR_BUSY or ERR_IO
+ * where that passes by itself (memory, descriptors, an address in use, a failing disk),
+ * so that a supervisor tries again, and `otherwise` where a person has to change
+ * something. */
+enum err_code err_code_of_errno(int sys, enum err_code otherwise);
+
 /* Puts "context: " before the message that *err holds and returns its code. With NULL the
  * code is not known here: ERR_INTERNAL; so whoever wants the code passes an err. */
 int err_wrap(struct err *err, const char *format, ...)

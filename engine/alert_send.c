@@ -50,7 +50,8 @@ static int read_secret(const char *path, char out_secret[SECRET_MAX], struct err
 {
     FILE *file = fopen(path, "re");
     if (!file) {
-        return err_set_errno(err, ERR_CONFIG, errno, "the alerts' secret in %s", path);
+        return err_set_errno(err, err_code_of_errno(errno, ERR_CONFIG), errno,
+                             "the alerts' secret in %s", path);
     }
     bool got = fgets(out_secret, SECRET_MAX, file) != NULL;
     (void)fclose(file); /* it was only read */

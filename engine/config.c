@@ -3,6 +3,7 @@
 #include "engine/config_raw.h"
 #include "engine/config_read.h"
 #include "engine/config_stream.h"
+#include "engine/file.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -430,56 +431,13 @@ int config_parse(const char *name, struct slice text, struct config **out_config
     return ERR_OK;
 }
 
-/* What passes by itself is no fault of the configuration: a supervisor tries again. */
-static enum err_code read_failure(int sys)
-{
-    switch (sys) {
-    case ENOENT:
-        return ERR_NOT_FOUND;
-    case ENOMEM:
-        return ERR_NOMEM;
-    case EIO:
-    case EMFILE:
-    case ENFILE:
-        return ERR_IO;
-    default:
-        return ERR_CONFIG;
-    }
-}
-
-static int read_file(const char *path, struct buf *out, struct err *err)
-{
-    FILE *file = fopen(path, "re");
-    if (!file) {
-        return err_set_errno(err, read_failure(errno), errno,
-                             "%s: can't be opened; name the configuration with --config",
-                             path);
-    }
-    char chunk[8192];
-    size_t got;
-    while ((got = fread(chunk, 1, sizeof chunk, file)) > 0) {
-        buf_append(out, chunk, got);
-    }
-    int failure = ferror(file) ? errno : 0;
-    int closed = fclose(file);
-    if (failure || closed) {
-        failure = failure ? failure : errno;
-        return err_set_errno(err, read_failure(failure), failure, "%s: can't be read",
-                             path);
-    }
-    if (out->failed && out->len + sizeof chunk <= LOCATE_TEXT_MAX) {
-        return err_set(err, ERR_NOMEM, 0, "no memory for the configuration");
-    }
-    return out->failed
-               ? err_set(err, ERR_CONFIG, 0, "%s: larger than %d bytes: no configuration",
-                         path, LOCATE_TEXT_MAX)
-               : ERR_OK;
-}
-
 int config_load(const char *path, struct config **out_config, struct err *err)
 {
     struct buf text = {.max = LOCATE_TEXT_MAX};
-    int code = read_file(path, &text, err);
+    int code = file_read(path, &text, err);
+    if (code == ERR_NOT_FOUND) {
+        err_wrap(err, "no configuration is there; name one with --config");
+    }
     code = code ? code : config_parse(path, buf_slice(&text), out_config, err);
     buf_free(&text);
     return code;

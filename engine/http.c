@@ -1,5 +1,6 @@
 /* engine/http.c: the two doors, opened and closed. */
 #include "engine/http.h"
+#include "engine/file.h"
 #include "engine/http_listen.h"
 #include "engine/http_request.h"
 
@@ -35,25 +36,7 @@ int http_reload(struct http *http, struct err *err)
     return http->tokens ? tokens_reload(http->tokens, err) : ERR_OK;
 }
 
-/* ---- Daemons
- * ------------------------------------------------------------------------------- */
-
-static int read_file(const char *path, struct buf *out, struct err *err)
-{
-    FILE *file = fopen(path, "re");
-    char piece[4096];
-    size_t got;
-    if (!file) {
-        return err_set_errno(err, ERR_CONFIG, errno, "%s", path);
-    }
-    out->max = TLS_FILE_MAX;
-    while ((got = fread(piece, 1, sizeof piece, file)) > 0) {
-        buf_append(out, piece, got);
-    }
-    bool failed = ferror(file) || out->failed;
-    (void)fclose(file); /* it was only read */
-    return failed ? err_set(err, ERR_CONFIG, 0, "%s: can't be read whole", path) : ERR_OK;
-}
+/* ---- Daemons ----------------------------------------------------------------------- */
 
 static void on_connection(void *context, struct MHD_Connection *connection,
                           void **socket_context, enum MHD_ConnectionNotificationCode code)
@@ -81,11 +64,14 @@ static void log_library(void *context, const char *format, va_list args)
     log_debug("http_library", L_SLICE("text", slice_trim(slice_text(text))));
 }
 
-static struct MHD_Daemon *start_daemon(struct door *door, int fd, unsigned flags,
-                                       struct MHD_OptionItem *more)
+/* Takes over `fd`. Everything that it is given has been checked, but for certificate and
+ * key: without those, only memory, threads or descriptors can be short. */
+static int start_daemon(struct door *door, int fd, unsigned flags,
+                        struct MHD_OptionItem *more, struct err *err)
 {
     const struct intake_config *intake = &engine_config(door->http->engine)->intake;
-    return MHD_start_daemon(
+    errno = 0;
+    door->daemon = MHD_start_daemon(
         MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG |
             flags,
         0, NULL, NULL, request_handle, door, MHD_OPTION_EXTERNAL_LOGGER, log_library,
@@ -94,6 +80,17 @@ static struct MHD_Daemon *start_daemon(struct door *door, int fd, unsigned flags
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)intake->idle_timeout_s,
         MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_ARRAY, more, MHD_OPTION_END);
+    if (door->daemon) {
+        return ERR_OK;
+    }
+    enum err_code code =
+        err_code_of_errno(errno, flags & MHD_USE_TLS ? ERR_CONFIG : ERR_BUSY);
+    (void)close(fd);
+    return err_set(err, code, 0, "the %s can't start%s",
+                   door->control ? "control socket's server" : "HTTP server",
+                   code == ERR_CONFIG ? "; do the files of intake.tls hold a "
+                                        "PEM certificate and its key?"
+                                      : ": no memory, threads or descriptors are left");
 }
 
 static const char tls_priorities[] = "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2";
@@ -102,10 +99,10 @@ static int start_tls(struct http *http, int fd, struct MHD_OptionItem *more,
                      struct err *err)
 {
     const struct intake_config *intake = &engine_config(http->engine)->intake;
-    struct buf cert = {0};
-    struct buf key = {0};
-    int code = read_file(intake->tls_cert, &cert, err);
-    code = code ? code : read_file(intake->tls_key, &key, err);
+    struct buf cert = {.max = TLS_FILE_MAX};
+    struct buf key = {.max = TLS_FILE_MAX};
+    int code = file_read(intake->tls_cert, &cert, err);
+    code = code ? code : file_read(intake->tls_key, &key, err);
     if (code == ERR_OK) {
         struct MHD_OptionItem tls[] = {
             {MHD_OPTION_HTTPS_MEM_CERT, 0, (void *)(uintptr_t)buf_text(&cert)},
@@ -114,7 +111,9 @@ static int start_tls(struct http *http, int fd, struct MHD_OptionItem *more,
             {MHD_OPTION_ARRAY, 0, more},
             {MHD_OPTION_END, 0, NULL},
         };
-        http->tcp.daemon = start_daemon(&http->tcp, fd, MHD_USE_TLS, tls);
+        code = start_daemon(&http->tcp, fd, MHD_USE_TLS, tls, err);
+    } else {
+        (void)close(fd);
     }
     if (key.data) {
         explicit_bzero(key.data, key.len);
@@ -163,21 +162,8 @@ static int start_tcp(struct http *http, struct err *err)
         {threads ? MHD_OPTION_THREAD_POOL_SIZE : MHD_OPTION_END, threads, NULL},
         {MHD_OPTION_END, 0, NULL},
     };
-    int code = ERR_OK;
-    if (intake->tls_cert) {
-        code = start_tls(http, fd, more, err);
-    } else {
-        http->tcp.daemon = start_daemon(&http->tcp, fd, 0, more);
-    }
-    if (!http->tcp.daemon) {
-        (void)close(fd);
-        return code ? code
-                    : err_set(err, ERR_CONFIG, 0,
-                              "the HTTP server can't start on %s; are intake.tls and the "
-                              "connection limits right?",
-                              intake->listen);
-    }
-    return ERR_OK;
+    return intake->tls_cert ? start_tls(http, fd, more, err)
+                            : start_daemon(&http->tcp, fd, 0, more, err);
 }
 
 static int start_control(struct http *http, struct err *err)
@@ -198,12 +184,7 @@ static int start_control(struct http *http, struct err *err)
         {MHD_OPTION_CONNECTION_LIMIT, CONTROL_CONNECTIONS_MAX, NULL},
         {MHD_OPTION_END, 0, NULL},
     };
-    http->control.daemon = start_daemon(&http->control, fd, 0, more);
-    if (!http->control.daemon) {
-        (void)close(fd);
-        return err_set(err, ERR_INTERNAL, 0, "the control socket's server can't start");
-    }
-    return ERR_OK;
+    return start_daemon(&http->control, fd, 0, more, err);
 }
 
 int http_start(struct engine *engine, struct http **out_http, struct err *err)

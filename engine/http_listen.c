@@ -109,7 +109,8 @@ int http_listen_tcp(const char *address, int *out_fd, uint16_t *out_port,
     int sys = open_first(found, out_fd);
     freeaddrinfo(found);
     if (sys) {
-        return err_set_errno(err, ERR_CONFIG, sys, "intake.listen '%s'", address);
+        return err_set_errno(err, err_code_of_errno(sys, ERR_CONFIG), sys,
+                             "intake.listen '%s'", address);
     }
     examine(*out_fd, out_port, out_loopback);
     return ERR_OK;

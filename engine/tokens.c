@@ -43,7 +43,8 @@ static int read_set(FILE *file, const char *path, struct token_set *set, struct 
     }
     explicit_bzero(line, sizeof line);
     if (ferror(file)) {
-        return err_set_errno(err, ERR_CONFIG, errno, "intake.token_file %s", path);
+        return err_set_errno(err, err_code_of_errno(errno, ERR_CONFIG), errno,
+                             "intake.token_file %s", path);
     }
     if (set->count == 0) {
         return err_set(err, ERR_CONFIG, 0,
@@ -56,7 +57,8 @@ static int load(const char *path, struct token_set **out_set, struct err *err)
 {
     FILE *file = fopen(path, "re");
     if (!file) {
-        return err_set_errno(err, ERR_CONFIG, errno, "intake.token_file %s", path);
+        return err_set_errno(err, err_code_of_errno(errno, ERR_CONFIG), errno,
+                             "intake.token_file %s", path);
     }
     struct token_set *set = calloc(1, sizeof *set);
     int code = set ? read_set(file, path, set, err)

@@ -89,3 +89,12 @@ Test(base_err, wrapping_without_an_err)
     cr_assert_eq(err_wrap(NULL, "outer"), ERR_INTERNAL);
     cr_assert_eq(err_set(NULL, ERR_FULL, 0, "inner"), ERR_FULL);
 }
+
+Test(base_err, what_passes_by_itself_is_told_from_what_a_person_must_change)
+{
+    cr_assert_eq(err_code_of_errno(ENOMEM, ERR_CONFIG), ERR_NOMEM);
+    cr_assert_eq(err_code_of_errno(EIO, ERR_CONFIG), ERR_IO);
+    cr_assert_eq(err_code_of_errno(EMFILE, ERR_CONFIG), ERR_BUSY);
+    cr_assert_eq(err_code_of_errno(EADDRINUSE, ERR_CONFIG), ERR_BUSY);
+    cr_assert_eq(err_code_of_errno(EACCES, ERR_CONFIG), ERR_CONFIG);
+}

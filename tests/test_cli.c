@@ -2,10 +2,13 @@
 #include "tests/world.h"
 
 #include <criterion/criterion.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 enum { TIMEOUT_MS = 60000 };
 
@@ -503,6 +506,55 @@ static pid_t start(const struct bench *bench, char log[WORLD_PATH_MAX])
     pid_t pid = world_spawn(argv, NULL, log);
     world_wait_log(log, "event=listening", pid, TIMEOUT_MS);
     return pid;
+}
+
+static int listen_on(uint16_t port)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_port = htons(port),
+                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    cr_assert(fd >= 0 && bind(fd, (struct sockaddr *)&address, sizeof address) == 0 &&
+              listen(fd, 1) == 0);
+    return fd;
+}
+
+/* What passes by itself is no wrong configuration, at which a supervisor would give up:
+ * too few descriptors at each place of the start, and an address that is taken, which
+ * also ends the start that has all that it needs. */
+Test(cli, a_start_that_lacks_something_is_to_be_tried_again)
+{
+    struct bench bench;
+    setup(&bench);
+    uint16_t port = world_free_port();
+    int taken = listen_on(port);
+    char text[2048];
+    snprintf(text, sizeof text,
+             "journal: {path: %s/journal, max_size: 64MiB, preallocate: 1MiB}\n"
+             "intake: {listen: \"127.0.0.1:%u\"}\n"
+             "database: {socket: %s/nobody.sock, name: b, user: u}\n"
+             "streams: [{name: mozi, preset: botnet}]\n",
+             bench.dir, port, bench.dir);
+    world_write_file(bench.config, text);
+    bool answered = false;
+    for (int limit = 5; limit <= 32; limit++) {
+        char *out = NULL;
+        char command[3 * WORLD_PATH_MAX];
+        snprintf(command, sizeof command,
+                 "exec 2>&1; ulimit -n %d && exec \"%s\" serve --config \"%s\"", limit,
+                 world_holdfast(), bench.config);
+        const char *argv[] = {"sh", "-c", command, NULL};
+        int code = world_run(argv, "", &out, TIMEOUT_MS);
+        cr_assert(code == 70 || code == 74 || code == 75 || code == 127,
+                  "%d descriptors: %d, %s", limit, code, out);
+        cr_assert(strlen(out) > 0, "%d descriptors: nothing is said", limit);
+        answered = strstr(out, "Address already in use") != NULL;
+        cr_assert(!answered || code == 75, "%d: %s", code, out);
+        free(out);
+    }
+    cr_assert(answered);
+    (void)close(taken);
+    world_remove_dir(bench.dir);
 }
 
 Test(cli, serve_takes_records_and_stops_on_term)
