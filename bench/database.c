@@ -168,24 +168,28 @@ int database_seed(struct db *db, const struct stream *stream,
 
 /* ---- The limit ------------------------------------------------------------------- */
 
+static void append_row(struct buf *text, const struct workload_record *record)
+{
+    buf_printf(text, "%u\t", record->ip_index + 1);
+    append_ip(text, record->ip);
+    buf_append_char(text, '\t');
+    append_time(text, record->time_s);
+    buf_append_char(text, '\t');
+    append_time(text, record->time_s + 1);
+    append_place(text, record->place);
+    buf_printf(text, "\t%s\tactive\n", record->event_type);
+}
+
 /* Of entities that are in the table: what a writer would do that has only to load. */
 static void append_rows(struct buf *text, struct workload *workload, uint32_t rows)
 {
     for (uint32_t made = 0; made < rows;) {
         struct workload_record record;
         workload_next(workload, &record);
-        if (record.ip_index >= workload_config(workload)->seeded) {
-            continue;
+        if (record.ip_index < workload_config(workload)->seeded) {
+            append_row(text, &record);
+            made++;
         }
-        buf_printf(text, "%u\t", record.ip_index + 1);
-        append_ip(text, record.ip);
-        buf_append_char(text, '\t');
-        append_time(text, record.time_s);
-        buf_append_char(text, '\t');
-        append_time(text, record.time_s + 1);
-        append_place(text, record.place);
-        buf_printf(text, "\t%s\tactive\n", record.event_type);
-        made++;
     }
 }
 
@@ -199,6 +203,23 @@ static int check_loaded(uint32_t rows, const struct db_outcome *outcome, struct 
     return ERR_OK;
 }
 
+/* One transaction. */
+static int load_limit(struct db *db, const struct buf *text, uint32_t rows,
+                      int64_t *took_us, struct err *err)
+{
+    struct buf sql = {0};
+    struct db_outcome outcome = {0};
+    buf_append_text(&sql, "LOAD DATA LOCAL INFILE 'rows' INTO TABLE limit_communications "
+                          "CHARACTER SET utf8mb4 (node_id, ip, communication_time, "
+                          "received_at, " PLACE_COLUMNS ", event_type, status)");
+    int64_t begun_us = clock_steady_us(&clock_system);
+    int code = load(db, &sql, text, &outcome, err);
+    *took_us += clock_steady_us(&clock_system) - begun_us;
+    code = code ? code : check_loaded(rows, &outcome, err);
+    buf_free(&sql);
+    return code ? err_wrap(err, "the limit") : ERR_OK;
+}
+
 int database_load_limit(struct db *db, struct workload *workload, uint32_t rows,
                         uint32_t rows_per_transaction, int64_t *out_took_us,
                         struct err *err)
@@ -206,28 +227,34 @@ int database_load_limit(struct db *db, struct workload *workload, uint32_t rows,
     int64_t took_us = 0;
     int code = ERR_OK;
     struct buf text = {0};
-    struct buf sql = {0};
-    buf_append_text(&sql, "LOAD DATA LOCAL INFILE 'rows' INTO TABLE limit_communications "
-                          "CHARACTER SET utf8mb4 (node_id, ip, communication_time, "
-                          "received_at, " PLACE_COLUMNS ", event_type, status)");
     for (uint32_t done = 0; done < rows && code == ERR_OK;) {
         uint32_t left = rows - done;
         uint32_t now = left < rows_per_transaction ? left : rows_per_transaction;
-        struct db_outcome outcome = {0};
         buf_clear(&text);
         append_rows(&text, workload, now);
-        int64_t begun_us = clock_steady_us(&clock_system);
-        code = load(db, &sql, &text, &outcome, err);
-        took_us += clock_steady_us(&clock_system) - begun_us;
-        code = code ? code : check_loaded(now, &outcome, err);
+        code = load_limit(db, &text, now, &took_us, err);
         done += now;
     }
     buf_free(&text);
-    buf_free(&sql);
     if (code == ERR_OK) {
         *out_took_us = took_us;
     }
-    return code ? err_wrap(err, "the limit") : ERR_OK;
+    return code;
+}
+
+int database_load_each(struct db *db, struct workload *workload, struct err *err)
+{
+    uint32_t seeded = workload_config(workload)->seeded;
+    int64_t took_us = 0;
+    struct buf text = {0};
+    for (uint32_t i = 0; i < seeded; i++) {
+        struct workload_record record;
+        workload_next_of(workload, i, &record);
+        append_row(&text, &record);
+    }
+    int code = load_limit(db, &text, seeded, &took_us, err);
+    buf_free(&text);
+    return code;
 }
 
 /* ---- Exactness ------------------------------------------------------------------- */

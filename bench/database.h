@@ -31,6 +31,10 @@ int database_load_limit(struct db *db, struct workload *workload, uint32_t rows,
                         uint32_t rows_per_transaction, int64_t *out_took_us,
                         struct err *err);
 
+/* Inserts one communication of each seeded ip, in one transaction: where the engine has
+ * met every ip, the limit's table is to have grown as the stream's did. */
+int database_load_each(struct db *db, struct workload *workload, struct err *err);
+
 /* What the tables must hold once the records are applied: computed from the records that
  * were sent, by other code than the engine's. */
 struct database_expected {

@@ -253,7 +253,7 @@ static int run_rounds(struct apply *apply, const struct setting *setting, struct
     apply->warming = true;
     code = code ? code : run_engine(apply, setting, &pair[0], err);
     apply->warming = false;
-    code = code ? code : run_limit(apply, &pair[1], err);
+    code = code ? code : database_load_each(apply->db, apply->limit, err);
     for (uint32_t i = 0; i < apply->bench->repetitions && code == ERR_OK; i++) {
         code = run_pair(apply, setting, i % 2 == 1, pair, err);
         if (code == ERR_OK) {

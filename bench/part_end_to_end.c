@@ -44,7 +44,7 @@ static int warm_up(struct stage *stage, struct err *err)
     int code = bodies_of_all(stage, BODY_RECORDS, &bodies, err);
     code = code ? code : run_engine(stage, &bodies, &per_s, err);
     bodies_free(&bodies);
-    return code;
+    return code ? code : database_load_each(stage->db, stage->limit, err);
 }
 
 /* Engine and limit take turns in who is first. */
