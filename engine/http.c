@@ -15,8 +15,11 @@
 
 enum {
     CONNECTION_MEMORY = 64 << 10, /* headers, and a piece of the body at a time */
-    DESCRIPTORS_SPARE = 256,
     CONTROL_CONNECTIONS_MAX = 32,
+    /* Journal, log, sockets, the control door's connections, alerts, what operators ask
+     * of the database; and of each thread that serves connections. */
+    DESCRIPTORS_OWN = 64 + CONTROL_CONNECTIONS_MAX,
+    DESCRIPTORS_THREAD = 2,
     STOP_STEP_US = 5000,
     TLS_FILE_MAX = 1 << 20,
 };
@@ -123,19 +126,40 @@ static int start_tls(struct http *http, int fd, struct MHD_OptionItem *more,
     return code;
 }
 
-/* As many files as connections may be open, where the hard limit lets us. */
-static void raise_descriptors(uint32_t connections_max)
+/* How many files may be open: `wanted`, or fewer where the hard limit says so. */
+static rlim_t raise_descriptors(rlim_t wanted)
 {
     struct rlimit limit;
-    rlim_t wanted = (rlim_t)connections_max + DESCRIPTORS_SPARE;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted) {
-        return;
+        return wanted;
     }
+    rlim_t before = limit.rlim_cur;
     limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
-    if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < wanted) {
-        log_warn("few_descriptors", L_INT("limit", limit.rlim_cur),
-                 L_INT("max_connections", connections_max));
+    return setrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_cur : before;
+}
+
+/* As many connections as are configured, or as there are descriptors for: with one that
+ * can't be accepted, a thread of libmicrohttpd that has no other turns round. */
+static int connections_fitting(const struct config *config, uint32_t *out_connections,
+                               struct err *err)
+{
+    const struct intake_config *intake = &config->intake;
+    rlim_t own = DESCRIPTORS_OWN + (rlim_t)DESCRIPTORS_THREAD * intake->threads +
+                 config->connections;
+    rlim_t wanted = own + intake->connections_max;
+    rlim_t allowed = raise_descriptors(wanted);
+    if (allowed < own + intake->threads) {
+        return err_set(err, err_code_of_errno(EMFILE, ERR_CONFIG), EMFILE,
+                       "%ju files may be open, too few for senders to connect: raise the "
+                       "limit (LimitNOFILE, ulimit -n) to %ju",
+                       (uintmax_t)allowed, (uintmax_t)wanted);
     }
+    *out_connections = (uint32_t)(allowed - own);
+    if (allowed < wanted) {
+        log_warn("few_descriptors", L_INT("limit", allowed), L_INT("wanted", wanted),
+                 L_INT("max_connections", *out_connections));
+    }
+    return ERR_OK;
 }
 
 static int start_tcp(struct http *http, struct err *err)
@@ -154,10 +178,14 @@ static int start_tcp(struct http *http, struct err *err)
             "is required; set intake.token_file, or listen on 127.0.0.1",
             intake->listen);
     }
-    raise_descriptors(intake->connections_max);
+    uint32_t connections = 0;
+    if (connections_fitting(engine_config(http->engine), &connections, err) != ERR_OK) {
+        (void)close(fd);
+        return err->code;
+    }
     unsigned threads = intake->threads > 1 ? intake->threads : 0;
     struct MHD_OptionItem more[] = {
-        {MHD_OPTION_CONNECTION_LIMIT, intake->connections_max, NULL},
+        {MHD_OPTION_CONNECTION_LIMIT, connections, NULL},
         {MHD_OPTION_PER_IP_CONNECTION_LIMIT, intake->connections_per_address_max, NULL},
         {threads ? MHD_OPTION_THREAD_POOL_SIZE : MHD_OPTION_END, threads, NULL},
         {MHD_OPTION_END, 0, NULL},

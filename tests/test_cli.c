@@ -519,9 +519,19 @@ static int listen_on(uint16_t port)
     return fd;
 }
 
+static int serve_with_descriptors(const char *config, int limit, char **out_text)
+{
+    char command[3 * WORLD_PATH_MAX];
+    snprintf(command, sizeof command,
+             "exec 2>&1; ulimit -n %d && exec \"%s\" serve --config \"%s\"", limit,
+             world_holdfast(), config);
+    const char *argv[] = {"sh", "-c", command, NULL};
+    return world_run(argv, "", out_text, TIMEOUT_MS);
+}
+
 /* What passes by itself is no wrong configuration, at which a supervisor would give up:
- * too few descriptors at each place of the start, and an address that is taken, which
- * also ends the start that has all that it needs. */
+ * too few descriptors at each place of the start, an address that is taken, which also
+ * ends the start that has all that it needs, and too few for anybody to connect. */
 Test(cli, a_start_that_lacks_something_is_to_be_tried_again)
 {
     struct bench bench;
@@ -539,12 +549,7 @@ Test(cli, a_start_that_lacks_something_is_to_be_tried_again)
     bool answered = false;
     for (int limit = 5; limit <= 32; limit++) {
         char *out = NULL;
-        char command[3 * WORLD_PATH_MAX];
-        snprintf(command, sizeof command,
-                 "exec 2>&1; ulimit -n %d && exec \"%s\" serve --config \"%s\"", limit,
-                 world_holdfast(), bench.config);
-        const char *argv[] = {"sh", "-c", command, NULL};
-        int code = world_run(argv, "", &out, TIMEOUT_MS);
+        int code = serve_with_descriptors(bench.config, limit, &out);
         cr_assert(code == 70 || code == 74 || code == 75 || code == 127,
                   "%d descriptors: %d, %s", limit, code, out);
         cr_assert(strlen(out) > 0, "%d descriptors: nothing is said", limit);
@@ -554,6 +559,10 @@ Test(cli, a_start_that_lacks_something_is_to_be_tried_again)
     }
     cr_assert(answered);
     (void)close(taken);
+    char *out = NULL;
+    int code = serve_with_descriptors(bench.config, 64, &out);
+    cr_assert(code == 75 && strstr(out, "LimitNOFILE"), "%d: %s", code, out);
+    free(out);
     world_remove_dir(bench.dir);
 }
 

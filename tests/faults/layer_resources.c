@@ -24,7 +24,7 @@ enum {
     BODY_BYTES = 4 << 20,
     SENDERS = 8,
     CONNECTIONS = 128,
-    DESCRIPTORS = 48,
+    DESCRIPTORS = 128, /* a few more than the engine needs for itself */
     FULL_TIMEOUT_MS = 60000,
     BATCH = 50,
     FLAT_KB = 24 << 10,
