@@ -36,23 +36,18 @@ static int gone(struct err *err)
     return err_set(err, ERR_IO, 0, "the writing process has ended");
 }
 
-static int hand_over(struct reading *reading, const struct piece *piece, struct err *err)
-{
-    return piece_add(&reading->bite, piece)
-               ? ERR_OK
-               : err_set(err, ERR_NOMEM, 0, "out of memory for an entry");
-}
-
 static int send_bite(struct reading *reading, struct err *err)
 {
     return pieces_send(reading->out, &reading->bite) ? ERR_OK : gone(err);
 }
 
 /* Where the front has moved beyond what was copied. */
-static int forget_unless(struct reading *reading, bool dense, struct err *err)
+static void forget_unless(struct reading *reading, bool dense)
 {
     struct piece forget = {.kind = PIECE_FORGET};
-    return dense || !reading->taken ? ERR_OK : hand_over(reading, &forget, err);
+    if (!dense && reading->taken) {
+        piece_add(&reading->bite, &forget);
+    }
 }
 
 static int take_entry(struct reading *reading, const struct scanned *entry,
@@ -64,15 +59,18 @@ static int take_entry(struct reading *reading, const struct scanned *entry,
         rc = format_entry_check(header, (const uint8_t *)entry->value.data,
                                 format_entry_payload(header, entry->value), err);
     }
-    rc = rc ? rc : forget_unless(reading, header->seq == reading->next, err);
+    if (rc) {
+        return rc;
+    }
+    forget_unless(reading, header->seq == reading->next);
     struct piece piece = {.kind = PIECE_VALUE,
                           .database = BUILDING_ENTRIES,
                           .number = header->seq,
                           .value = entry->value};
-    rc = rc ? rc : hand_over(reading, &piece, err);
+    piece_add(&reading->bite, &piece);
     reading->taken++;
     reading->next = header->seq + 1;
-    return rc;
+    return ERR_OK;
 }
 
 /* Those that are durable now. A transaction never waits for the parent. */
@@ -122,8 +120,8 @@ static int read_database(struct reading *reading, MDB_txn *txn, MDB_dbi dbi,
                               .database = database,
                               .key = store_slice(key),
                               .value = store_slice(value)};
-        rc = hand_over(reading, &piece, err);
-        if (!rc && reading->bite.len >= BITE_BYTES) {
+        piece_add(&reading->bite, &piece);
+        if (reading->bite.len >= BITE_BYTES) {
             rc = send_bite(reading, err);
         }
     }
@@ -159,8 +157,10 @@ static int read_last_entries(struct reading *reading, MDB_txn *txn, struct err *
         }
     }
     mdb_cursor_close(cursor);
-    bool dense = reading->next == reading->journal->state.next_seq;
-    return rc ? rc : forget_unless(reading, dense, err);
+    if (!rc) {
+        forget_unless(reading, reading->next == reading->journal->state.next_seq);
+    }
+    return rc;
 }
 
 static int read_snapshot(struct reading *reading, struct err *err)
@@ -187,8 +187,8 @@ static int read_all(struct reading *reading, struct err *err)
     uint64_t end = store_end_bytes(store);
     struct piece begin = {.kind = PIECE_BEGIN,
                           .number = end > store->map_bytes ? end : store->map_bytes};
-    int rc = hand_over(reading, &begin, err);
-    rc = rc ? rc : read_along(reading, err);
+    piece_add(&reading->bite, &begin);
+    int rc = read_along(reading, err);
     return rc ? rc : read_snapshot(reading, err);
 }
 
@@ -203,9 +203,8 @@ static void read_journal(FILE *out, const void *context)
     }
     err.code = (enum err_code)rc;
     struct piece end = {.kind = PIECE_END, .value = slice_of(&err, sizeof err)};
-    if (piece_add(&reading.bite, &end)) {
-        (void)pieces_send(out, &reading.bite); /* a parent that is gone needs no news */
-    }
+    piece_add(&reading.bite, &end);
+    (void)pieces_send(out, &reading.bite); /* a parent that is gone needs no news */
     buf_free(&reading.bite);
 }
 
@@ -303,8 +302,14 @@ static int copy_all(const char *path, struct backup *backup, struct err *err)
     while (!rc && !backup->ended && pieces_next(&pieces, &piece)) {
         rc = keep(backup, &piece, err);
     }
-    int status = pieces_stop(&pieces);
-    return !rc && !backup->ended ? judge_end(status, err) : rc;
+    int status = 0;
+    struct err lack = {0};
+    int lacks = pieces_stop(&pieces, &status, &lack);
+    if (rc || backup->ended) {
+        return rc;
+    }
+    return lacks ? err_set(err, ERR_NOMEM, 0, "%s", lack.message)
+                 : judge_end(status, err);
 }
 
 static void tell_verified(const struct journal_verify_result *sofar, void *context)

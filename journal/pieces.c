@@ -8,15 +8,18 @@ struct piece_head {
     uint64_t value_len;
 };
 
-bool piece_add(struct buf *pieces, const struct piece *piece)
+void piece_add(struct buf *pieces, const struct piece *piece)
 {
     struct piece_head head = {.kind = piece->kind,
                               .database = piece->database,
                               .number = piece->number,
                               .key_len = piece->key.len,
                               .value_len = piece->value.len};
-    return buf_append(pieces, &head, sizeof head) &&
-           buf_append_slice(pieces, piece->key) && buf_append_slice(pieces, piece->value);
+    buf_append(pieces, &head, sizeof head);
+    buf_append_slice(pieces, piece->key);
+    if (!buf_append_slice(pieces, piece->value)) {
+        reading_child_lacks_memory();
+    }
 }
 
 bool pieces_send(FILE *out, struct buf *pieces)
@@ -59,8 +62,10 @@ bool pieces_next(struct pieces *pieces, struct piece *out_piece)
     return true;
 }
 
-int pieces_stop(struct pieces *pieces)
+int pieces_stop(struct pieces *pieces, int *out_status, struct err *err)
 {
+    bool lacked = pieces->bytes.failed;
     buf_free(&pieces->bytes);
-    return reading_child_stop(&pieces->child);
+    int rc = reading_child_stop(&pieces->child, out_status, err);
+    return lacked ? err_set(err, ERR_NOMEM, 0, "out of memory for what was read") : rc;
 }

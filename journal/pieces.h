@@ -27,8 +27,9 @@ struct piece {
     struct slice value;
 };
 
-/* The child's side: false once the parent is gone. Keys and values are copied. */
-bool piece_add(struct buf *pieces, const struct piece *piece);
+/* The child's side. Keys and values are copied; without memory the child ends. False: the
+ * parent is gone. */
+void piece_add(struct buf *pieces, const struct piece *piece);
 bool pieces_send(FILE *out, struct buf *pieces);
 
 struct pieces {
@@ -41,10 +42,12 @@ struct pieces {
 int pieces_start(void (*read)(FILE *out, const void *context), const void *context,
                  struct pieces *out_pieces, struct err *err);
 
-/* The next piece, valid until the next call; false: the child has ended. */
+/* The next piece, valid until the next call; false: the child has ended, or there is no
+ * memory for it. */
 bool pieces_next(struct pieces *pieces, struct piece *out_piece);
 
-/* Waits for the child; its wait status. */
-int pieces_stop(struct pieces *pieces);
+/* Waits for the child; *out_status is its wait status. ERR_NOMEM: it or its parent was
+ * out of memory, so that what came isn't all. */
+int pieces_stop(struct pieces *pieces, int *out_status, struct err *err);
 
 #endif

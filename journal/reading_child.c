@@ -6,6 +6,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+enum { LACKS_MEMORY = 2 };
+
+_Noreturn void reading_child_lacks_memory(void)
+{
+    _exit(LACKS_MEMORY);
+}
+
 static _Noreturn void be_child(void (*read)(FILE *out, const void *context),
                                const void *context, int fd)
 {
@@ -18,7 +25,7 @@ static _Noreturn void be_child(void (*read)(FILE *out, const void *context),
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
     FILE *out = fdopen(fd, "w");
     if (!out) {
-        _exit(1);
+        reading_child_lacks_memory();
     }
     read(out, context);
     _exit(fflush(out) ? 1 : 0);
@@ -48,12 +55,15 @@ int reading_child_start(void (*read)(FILE *out, const void *context), const void
     return ERR_OK;
 }
 
-int reading_child_stop(struct reading_child *child)
+int reading_child_stop(struct reading_child *child, int *out_status, struct err *err)
 {
     int status = 0;
     (void)fclose(child->in);
     while (waitpid(child->pid, &status, 0) < 0 && errno == EINTR) {
         /* again */
     }
-    return status;
+    *out_status = status;
+    return WIFEXITED(status) && WEXITSTATUS(status) == LACKS_MEMORY
+               ? err_set(err, ERR_NOMEM, 0, "the reading process is out of memory")
+               : ERR_OK;
 }

@@ -19,7 +19,11 @@ struct reading_child {
 int reading_child_start(void (*read)(FILE *out, const void *context), const void *context,
                         struct reading_child *out_child, struct err *err);
 
-/* Closes the pipe and waits for the child; its wait status. */
-int reading_child_stop(struct reading_child *child);
+/* Ends the child, which has no memory to go on. */
+_Noreturn void reading_child_lacks_memory(void);
+
+/* Closes the pipe and waits for the child. *out_status is its wait status. ERR_NOMEM: it
+ * ended for want of memory, which says nothing about the journal. */
+int reading_child_stop(struct reading_child *child, int *out_status, struct err *err);
 
 #endif

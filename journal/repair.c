@@ -220,8 +220,10 @@ static int run_child(struct repairing *repairing, const struct salvage_plan *pla
     while (!rc && pieces_next(&pieces, &piece)) {
         rc = take(repairing, &piece, err);
     }
-    (void)pieces_stop(&pieces);
-    return rc;
+    int status = 0; /* however it ended, its plan goes on behind that */
+    struct err lack = {0};
+    int lacks = pieces_stop(&pieces, &status, &lack);
+    return rc || !lacks ? rc : err_set(err, ERR_NOMEM, 0, "%s", lack.message);
 }
 
 /* Behind what ended the child: one entry further, and twice as far each time that there

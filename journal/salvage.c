@@ -15,17 +15,30 @@ struct salvage {
 /* At once: what is kept back would be lost with the process. */
 static bool send(struct salvage *salvage, const struct piece *piece)
 {
-    return piece_add(&salvage->buf, piece) && pieces_send(salvage->out, &salvage->buf);
+    piece_add(&salvage->buf, piece);
+    return pieces_send(salvage->out, &salvage->buf);
 }
 
 static void send_problem(struct salvage *salvage, enum building_database database,
                          uint64_t seq, const struct err *err)
 {
+    if (err->code == ERR_NOMEM) {
+        reading_child_lacks_memory(); /* nothing is damaged */
+    }
     struct piece piece = {.kind = PIECE_PROBLEM,
                           .database = database,
                           .number = seq,
                           .value = slice_of(err, sizeof *err)};
     (void)send(salvage, &piece);
+}
+
+/* Of a call of LMDB's that is about no value: why the step can't go on. False. */
+static bool stop_at(struct salvage *salvage, int failed)
+{
+    struct err err = {0};
+    store_error(&err, failed, "not all can be read");
+    send_problem(salvage, BUILDING_META, 0, &err);
+    return false;
 }
 
 static void send_done(struct salvage *salvage, enum salvage_step next)
@@ -117,13 +130,12 @@ static bool read_values(struct salvage *salvage, const struct values_step *step,
     MDB_cursor *cursor = NULL;
     MDB_val key;
     MDB_val value;
-    struct err err = {0};
-    int rc = store_read_begin(&salvage->store, &txn, &err);
-    if (rc) {
-        send_problem(salvage, step->database, 0, &err);
-        return false;
+    int rc = ERR_OK;
+    int found = mdb_txn_begin(salvage->store.env, NULL, MDB_RDONLY, &txn);
+    if (found) {
+        return stop_at(salvage, found);
     }
-    int found = mdb_cursor_open(txn, dbi, &cursor);
+    found = mdb_cursor_open(txn, dbi, &cursor);
     while (!rc && !found && !(found = mdb_cursor_get(cursor, &key, &value, step->op))) {
         rc = take_value(salvage, step, key, value);
     }
@@ -131,11 +143,7 @@ static bool read_values(struct salvage *salvage, const struct values_step *step,
         mdb_cursor_close(cursor);
     }
     mdb_txn_abort(txn);
-    if (!rc && found != MDB_NOTFOUND) {
-        store_error(&err, found, "not all can be read");
-        send_problem(salvage, step->database, 0, &err);
-    }
-    return found == MDB_NOTFOUND;
+    return rc ? false : found == MDB_NOTFOUND || stop_at(salvage, found);
 }
 
 /* ---- Entries --------------------------------------------------------------------- */
@@ -183,11 +191,11 @@ static bool send_count(struct salvage *salvage)
 {
     MDB_txn *txn = NULL;
     MDB_stat about = {0};
-    struct err err = {0};
-    if (store_read_begin(&salvage->store, &txn, &err)) {
-        return false;
+    int failed = mdb_txn_begin(salvage->store.env, NULL, MDB_RDONLY, &txn);
+    if (failed) {
+        return stop_at(salvage, failed);
     }
-    int failed = mdb_stat(txn, salvage->store.entries, &about);
+    failed = mdb_stat(txn, salvage->store.entries, &about);
     mdb_txn_abort(txn);
     struct piece piece = {.kind = PIECE_BEGIN,
                           .database = BUILDING_ENTRIES,
@@ -200,11 +208,11 @@ static bool read_entries(struct salvage *salvage, uint64_t seq)
 {
     MDB_txn *txn = NULL;
     MDB_cursor *cursor = NULL;
-    struct err err = {0};
-    if (store_read_begin(&salvage->store, &txn, &err)) {
-        return false;
+    int found = mdb_txn_begin(salvage->store.env, NULL, MDB_RDONLY, &txn);
+    if (found) {
+        return stop_at(salvage, found);
     }
-    int found = mdb_cursor_open(txn, salvage->store.entries, &cursor);
+    found = mdb_cursor_open(txn, salvage->store.entries, &cursor);
     bool going = !found;
     while (going) {
         MDB_val key = {sizeof seq, &seq};
@@ -222,7 +230,8 @@ static bool read_entries(struct salvage *salvage, uint64_t seq)
         mdb_cursor_close(cursor);
     }
     mdb_txn_abort(txn);
-    return found == MDB_NOTFOUND;
+    /* without an error it was a value that can't be, or the parent is gone */
+    return found == MDB_NOTFOUND || (found && stop_at(salvage, found));
 }
 
 /* ---- The child --------------------------------------------------------------------- */
@@ -251,16 +260,17 @@ static bool open_database(struct salvage *salvage, const char *name, unsigned fl
                           MDB_dbi *out_dbi)
 {
     MDB_txn *txn = NULL;
-    struct err err = {0};
-    if (store_read_begin(&salvage->store, &txn, &err)) {
-        return false;
+    int failed = mdb_txn_begin(salvage->store.env, NULL, MDB_RDONLY, &txn);
+    if (failed) {
+        return stop_at(salvage, failed);
     }
-    int failed = mdb_dbi_open(txn, name, flags, out_dbi);
+    failed = mdb_dbi_open(txn, name, flags, out_dbi);
     if (failed) {
         mdb_txn_abort(txn);
-        return false;
+        return stop_at(salvage, failed);
     }
-    return mdb_txn_commit(txn) == 0;
+    failed = mdb_txn_commit(txn);
+    return !failed || stop_at(salvage, failed);
 }
 
 static enum salvage_step read_step(struct salvage *salvage, enum salvage_step step)

@@ -51,6 +51,9 @@ static void send_message(const struct walk *walk)
 static void note(struct walk *walk, uint64_t seq, const struct err *problem)
 {
     struct journal_verify_result *result = &walk->message.result;
+    if (problem->code == ERR_NOMEM) {
+        reading_child_lacks_memory(); /* no problem of the journal's */
+    }
     if (result->problems++ == 0) {
         walk->message.err = *problem;
     }
@@ -346,7 +349,9 @@ int journal_verify(const char *path,
     }
     struct message last = {0};
     follow(fileno(child.in), report, context, &last);
-    rc = judge_end(path, reading_child_stop(&child), &last, err);
+    int status = 0;
+    rc = reading_child_stop(&child, &status, err);
+    rc = rc ? rc : judge_end(path, status, &last, err);
     if (rc == ERR_CORRUPT) {
         last.result.problems++;
         last.result.first_bad_seq = last.result.first_bad_seq ? last.result.first_bad_seq
