@@ -108,8 +108,7 @@ static int load_state(struct journal *journal, MDB_txn *txn, struct err *err)
     MDB_val value;
     int rc = mdb_get(txn, journal->store.meta, &key, &value);
     if (rc) {
-        return err_set(err, ERR_CORRUPT, 0, "the journal has no state record: %s",
-                       mdb_strerror(rc));
+        return store_error(err, rc, "the journal has no state record");
     }
     struct format_state state;
     rc = format_state_decode(store_slice(value), &state, err);

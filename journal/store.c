@@ -28,6 +28,8 @@ int store_error(struct err *err, int rc, const char *what)
     case MDB_PAGE_NOTFOUND:
     case MDB_INVALID:
     case MDB_BAD_TXN:
+    case MDB_NOTFOUND: /* whoever expects it doesn't come here */
+    case MDB_INCOMPATIBLE:
         code = ERR_CORRUPT;
         break;
     case MDB_VERSION_MISMATCH:
@@ -334,6 +336,18 @@ int store_sentinel_id(const char *path, char out_id[JOURNAL_ID_TEXT], struct err
 
 /* ---- The environment ------------------------------------------------------------- */
 
+/* Only what isn't there, though it must be, is damage. */
+static int lacks(const struct store *store, const char *what, int rc, struct err *err)
+{
+    int code = store_error(err, rc, what);
+    if (code == ERR_CORRUPT) {
+        return err_set(err, code, 0, "%s: %s: %s; %s", store->path, what,
+                       mdb_strerror(rc), advice);
+    }
+    err_wrap(err, "%s", store->path);
+    return code;
+}
+
 static int open_databases(struct store *store, MDB_txn *txn, struct err *err)
 {
     struct {
@@ -348,8 +362,9 @@ static int open_databases(struct store *store, MDB_txn *txn, struct err *err)
         int rc =
             mdb_dbi_open(txn, databases[i].name, databases[i].flags, databases[i].dbi);
         if (rc) {
-            return err_set(err, ERR_CORRUPT, 0, "%s: database \"%s\": %s; %s",
-                           store->path, databases[i].name, mdb_strerror(rc), advice);
+            char what[32];
+            (void)snprintf(what, sizeof what, "database \"%s\"", databases[i].name);
+            return lacks(store, what, rc, err);
         }
     }
     return ERR_OK;
@@ -375,8 +390,7 @@ static int check_identity(struct store *store, MDB_txn *txn, struct err *err)
     MDB_val value;
     int rc = mdb_get(txn, store->meta, &key, &value);
     if (rc) {
-        return err_set(err, ERR_CORRUPT, 0, "%s: no identity record: %s; %s", store->path,
-                       mdb_strerror(rc), advice);
+        return lacks(store, "no identity record", rc, err);
     }
     struct format_identity identity;
     rc = format_identity_decode(store_slice(value), &identity, err);

@@ -158,8 +158,12 @@ static int write_sentinel(const char *path, const char *id, int how, struct err 
 {
     struct buf text = {0};
     format_sentinel_encode(&text, id);
+    if (text.failed) {
+        buf_free(&text);
+        return err_set(err, ERR_NOMEM, 0, "out of memory");
+    }
     int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | how, 0600);
-    if (fd < 0 || text.failed) {
+    if (fd < 0) {
         int failed = errno;
         buf_free(&text);
         return err_set_errno(err, ERR_IO, failed, "cannot create %s", path);
