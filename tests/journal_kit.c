@@ -27,8 +27,14 @@ static int64_t steady_us(const struct clock *clock)
 
 void kit_start(struct kit *kit)
 {
+    kit_start_in(kit, "/tmp");
+}
+
+void kit_start_in(struct kit *kit, const char *parent)
+{
     memset(kit, 0, sizeof *kit);
-    (void)snprintf(kit->directory, sizeof kit->directory, "/tmp/holdfast-journal-XXXXXX");
+    (void)snprintf(kit->directory, sizeof kit->directory, "%s/holdfast-journal-XXXXXX",
+                   parent);
     cr_assert(mkdtemp(kit->directory));
     (void)snprintf(kit->path, sizeof kit->path, "%s/journal", kit->directory);
     kit->clock.clock.wall_us = wall_us;

@@ -25,6 +25,8 @@ struct kit {
 /* A directory and a configuration (4 MiB, no preallocation, the kit's clock, which stands
  * at 2026-01-01 and moves only by kit_pass), nothing opened yet. */
 void kit_start(struct kit *kit);
+/* The same, in a directory of `parent`. */
+void kit_start_in(struct kit *kit, const char *parent);
 /* Closes and removes everything. */
 void kit_end(struct kit *kit);
 

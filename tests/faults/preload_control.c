@@ -4,12 +4,14 @@
 #include "tests/faults/preload_control.h"
 
 #include <errno.h>
+#include <execinfo.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -19,15 +21,28 @@
 
 static struct control *control; /* NULL: nobody asked, or not yet */
 
-/* glibc's own names for what stands behind ours; and what its headers declare under other
- * names, or in other headers. NOLINTBEGIN(*-identifier-naming, *-reserved-identifier) */
-void *__libc_malloc(size_t len);
-void *__libc_calloc(size_t count, size_t len);
-void *__libc_realloc(void *memory, size_t len);
+/* glibc's own names for what stands behind ours; in a program the linker's, of what its
+ * own objects ask for, so that a sanitizer's allocator stays in its place. And what
+ * glibc's headers declare under other names, or in other headers.
+ * NOLINTBEGIN(*-identifier-naming, *-reserved-identifier) */
+#ifdef CONTROL_LINKED
+#define OURS_(name) __wrap_##name
+#define BEHIND_(name) __real_##name
+void *__wrap_malloc(size_t len);
+void *__wrap_calloc(size_t count, size_t len);
+void *__wrap_realloc(void *memory, size_t len);
+#else
+#define OURS_(name) name
+#define BEHIND_(name) __libc_##name
+#endif
+void *BEHIND_(malloc)(size_t len);
+void *BEHIND_(calloc)(size_t count, size_t len);
+void *BEHIND_(realloc)(void *memory, size_t len);
 /* NOLINTEND(*-identifier-naming, *-reserved-identifier) */
 int rename(const char *from, const char *to);
 ssize_t sendfile64(int to, int from, off64_t *at, size_t len);
 
+#ifndef CONTROL_LINKED
 /* Before main(), and before there are threads. */
 __attribute__((constructor)) static void start(void)
 {
@@ -41,6 +56,7 @@ __attribute__((constructor)) static void start(void)
     (void)syscall(SYS_close, fd);
     control = map == -1 ? NULL : (struct control *)map;
 }
+#endif
 
 /* ---- Counting ---------------------------------------------------------------------- */
 
@@ -66,12 +82,54 @@ static bool is_family(int fd, uint32_t wanted)
                            own.ss_family == wanted);
 }
 
+#ifdef CONTROL_LINKED
+/* Of the calls with the same callers one fails; then that one's number is fail_at. */
+static uint64_t choose_place(uint64_t number)
+{
+    static const uint64_t fnv_start = 0xcbf29ce484222325;
+    static const uint64_t fnv_prime = 0x100000001b3;
+    void *frames[CONTROL_FRAMES];
+    uint64_t place = fnv_start;
+    uint64_t none = 0;
+    int count = backtrace(frames, (int)control->place_depth);
+    for (int i = 0; i < count; i++) {
+        place = (place ^ (uint64_t)(uintptr_t)frames[i]) * fnv_prime;
+    }
+    uint32_t known = __atomic_load_n(&control->place_count, __ATOMIC_SEQ_CST);
+    for (uint32_t i = 0; i < known; i++) {
+        if (control->places[i] == place) {
+            return 0;
+        }
+    }
+    if (known == CONTROL_PLACES ||
+        !__atomic_compare_exchange_n(&control->fail_at, &none, number, false,
+                                     __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
+        return 0; /* no room; or another thread's was chosen meanwhile */
+    }
+    control->places[known] = place;
+    __atomic_store_n(&control->place_count, known + 1, __ATOMIC_SEQ_CST);
+    memcpy(control->frames, frames, (size_t)count * sizeof *frames);
+    control->frame_count = (uint32_t)count;
+    return number;
+}
+#else
+static uint64_t choose_place(uint64_t number)
+{
+    (void)number;
+    return 0;
+}
+#endif
+
 static bool is_met(enum control_kind kind, uint64_t number)
 {
     if (__atomic_load_n(&control->fail_kind, __ATOMIC_SEQ_CST) != kind) {
         return false;
     }
     uint64_t at = __atomic_load_n(&control->fail_at, __ATOMIC_SEQ_CST);
+    if (at == 0 && control->place_depth) {
+        at = choose_place(number);
+        return at != 0;
+    }
     return number == at ||
            (number > at && __atomic_load_n(&control->fail_forever, __ATOMIC_SEQ_CST));
 }
@@ -115,12 +173,24 @@ static struct verdict enter(enum control_kind kind, int fd, size_t len)
     return verdict;
 }
 
+#ifdef CONTROL_LINKED
+void control_use(struct control *page)
+{
+    control = page;
+}
+
+bool control_fails(enum control_kind kind)
+{
+    return enter(kind, -1, 0).fails;
+}
+#endif
+
 /* What a write or read of this descriptor is; pipes and the like don't count. */
 static enum control_kind kind_of(int fd, enum control_kind file, enum control_kind socket)
 {
     struct stat st;
     if (control == NULL || fd == STDOUT_FILENO || fd == STDERR_FILENO ||
-        fstat(fd, &st) != 0) {
+        fstatat(fd, "", &st, AT_EMPTY_PATH) != 0) {
         return CONTROL_NONE;
     }
     return S_ISREG(st.st_mode) ? file : S_ISSOCK(st.st_mode) ? socket : CONTROL_NONE;
@@ -302,9 +372,10 @@ static int open_at(int directory, const char *path, int flags, va_list arguments
     mode_t mode = 0;
     if ((flags & O_CREAT) != 0) {
         mode = va_arg(arguments, mode_t);
-        if (enter(CONTROL_NAME, -1, 0).fails) {
-            return -1;
-        }
+    }
+    enum control_kind kind = (flags & O_CREAT) != 0 ? CONTROL_NAME : CONTROL_LOOK;
+    if (enter(kind, -1, 0).fails) {
+        return -1;
     }
     return (int)syscall(SYS_openat, directory, path, flags, mode);
 }
@@ -338,19 +409,19 @@ int openat64(int directory, const char *path, int flags, ...)
 
 /* ---- Memory ------------------------------------------------------------------------ */
 
-void *malloc(size_t len)
+void *OURS_(malloc)(size_t len)
 {
-    return enter(CONTROL_MEMORY, -1, 0).fails ? NULL : __libc_malloc(len);
+    return enter(CONTROL_MEMORY, -1, 0).fails ? NULL : BEHIND_(malloc)(len);
 }
 
-void *calloc(size_t count, size_t len)
+void *OURS_(calloc)(size_t count, size_t len)
 {
-    return enter(CONTROL_MEMORY, -1, 0).fails ? NULL : __libc_calloc(count, len);
+    return enter(CONTROL_MEMORY, -1, 0).fails ? NULL : BEHIND_(calloc)(count, len);
 }
 
-void *realloc(void *memory, size_t len)
+void *OURS_(realloc)(void *memory, size_t len)
 {
-    return enter(CONTROL_MEMORY, -1, 0).fails ? NULL : __libc_realloc(memory, len);
+    return enter(CONTROL_MEMORY, -1, 0).fails ? NULL : BEHIND_(realloc)(memory, len);
 }
 
 void *mmap(void *at, size_t len, int protection, int flags, int fd, off_t offset)
