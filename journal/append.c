@@ -52,6 +52,7 @@ static int admit(struct change *change, struct journal_append *append)
     }
     change->intake_left -= bytes;
     change->appended_bytes += bytes;
+    change->growth_max = space_growth_for_intake(&change->space);
     return ERR_OK;
 }
 
@@ -74,16 +75,13 @@ static int put_entry(struct change *change, const struct journal_part *part,
                      struct entry_header *header, struct err *err)
 {
     uint64_t seq = header->seq;
-    MDB_val key = {sizeof seq, &seq};
-    MDB_val data = {format_header_len(strlen(header->stream)) + part->payload.len, NULL};
-    int rc = mdb_put(change->txn, change->journal->store.entries, &key, &data,
-                     MDB_APPEND | MDB_RESERVE);
-    change->dirty = true;
-    if (rc) {
-        return store_error(err, rc, "cannot write an entry");
+    MDB_val place = {format_header_len(strlen(header->stream)) + part->payload.len, NULL};
+    int rc = change_reserve(change, change->journal->store.entries,
+                            slice_of(&seq, sizeof seq), MDB_APPEND, &place, err);
+    if (!rc) {
+        format_entry_encode(header, part->payload, place.mv_data);
     }
-    format_entry_encode(header, part->payload, data.mv_data);
-    return ERR_OK;
+    return rc;
 }
 
 static int append_part(struct change *change, const struct journal_append *append,

@@ -49,28 +49,61 @@ int handle_look_at_file(const struct journal *journal, struct extent *out_extent
     return ERR_OK;
 }
 
-int handle_measure(const struct journal *journal, MDB_txn *txn,
-                   const struct extent *extent, struct space *out_space, struct err *err)
+/* Single pages that a transaction takes, at most: its trees' outer paths and `touches`
+ * leaves of them, copied and split, but not more than there were and are; the list's,
+ * whose remains, `free_pages`, are written anew. */
+static uint64_t single_pages(const struct store_tree before[STORE_TREES],
+                             const struct store_tree now[STORE_TREES],
+                             const uint64_t touches[STORE_TREES], uint64_t free_pages)
+{
+    enum { A_TOUCH = 3, LISTED_BY_ONE = 500, A_FEW = 4 };
+    const struct store_tree *list = &before[STORE_FREE];
+    uint64_t pages = 2 * list->depth + list->pages + list->overflow +
+                     free_pages / LISTED_BY_ONE + before[STORE_MAIN].pages + A_FEW;
+    for (size_t i = STORE_META; i < STORE_TREES; i++) {
+        uint64_t most = touches[i] ? 2 * before[i].depth + A_TOUCH * touches[i] : 0;
+        uint64_t there = before[i].pages + now[i].pages;
+        pages += most < there ? most : there;
+    }
+    return pages;
+}
+
+/* Room for some usual commits, until what they freed has come back. */
+static uint64_t working_bytes(const struct space *space,
+                              const struct store_tree trees[STORE_TREES])
+{
+    enum { COMMITS = 4 };
+    static const uint64_t touches[STORE_TREES] = {
+        [STORE_META] = 2, [STORE_ENTRIES] = 2, [STORE_RECEIPTS] = 2, [STORE_DEAD] = 2};
+    uint64_t pages =
+        single_pages(trees, trees, touches, space->inside_bytes / space->page_size);
+    uint64_t bytes = COMMITS * pages * space->page_size;
+    return bytes < space->reserve_bytes ? bytes : space->reserve_bytes;
+}
+
+int handle_measure(const struct journal *journal, const struct extent *extent,
+                   const struct store_tree trees[STORE_TREES], struct space *out_space,
+                   struct err *err)
 {
     const struct store *store = &journal->store;
-    struct space space = {.page_size = store->page_size,
-                          .map_bytes = store->map_bytes,
-                          .reserve_bytes = journal->reserve_bytes};
-    uint64_t pages = 0;
-    int rc = store_used_pages(store, txn, &pages, err);
-    if (rc) {
-        return rc;
-    }
     struct statvfs disk;
     if (fstatvfs(store->data_fd, &disk)) {
         return err_set(err, ERR_IO, 0, "cannot ask how full the journal's disk is");
     }
-    /* Zeros that are really there: a hole ahead takes disk when it is filled. */
     uint64_t end = store_end_bytes(store);
-    space.used_bytes = pages * store->page_size;
-    space.file_bytes = extent->bytes;
-    space.ahead_bytes = extent->written > end ? extent->written - end : 0;
-    space.disk_free_bytes = (uint64_t)disk.f_bavail * disk.f_frsize;
+    uint64_t used = store_used_pages(trees) * store->page_size;
+    /* What is really there: a hole, ahead or inside, takes disk when it is filled. */
+    uint64_t there = extent->written < end ? extent->written : end;
+    struct space space = {.page_size = store->page_size,
+                          .map_bytes = store->map_bytes,
+                          .used_bytes = used,
+                          .file_bytes = extent->bytes,
+                          .end_bytes = end,
+                          .inside_bytes = there > used ? there - used : 0,
+                          .ahead_bytes = extent->written - there,
+                          .disk_free_bytes = (uint64_t)disk.f_bavail * disk.f_frsize,
+                          .reserve_bytes = journal->reserve_bytes};
+    space.working_bytes = working_bytes(&space, trees);
     *out_space = space;
     return ERR_OK;
 }
@@ -86,16 +119,17 @@ int change_begin(struct journal *journal, struct change *change, struct err *err
     if (rc) {
         return store_error(err, rc, "cannot begin a transaction");
     }
-    struct space space;
     rc = preallocate_look(journal, err);
-    if (!rc) {
-        rc = handle_measure(journal, change->txn, &journal->extent, &space, err);
-    }
+    rc = rc ? rc : store_trees(&journal->store, change->txn, change->trees, err);
+    rc = rc ? rc
+            : handle_measure(journal, &journal->extent, change->trees, &change->space,
+                             err);
     if (rc) {
         change_abort(change);
         return rc;
     }
-    change->intake_left = space_intake(&space);
+    change->intake_left = space_intake(&change->space);
+    change->growth_max = space_growth_for_work(&change->space);
     sample_lanes(change);
     return ERR_OK;
 }
@@ -108,16 +142,6 @@ void change_abort(struct change *change)
     }
 }
 
-uint64_t change_growth(const struct change *change)
-{
-    /* What is appended; the leaves that expiry and receipts touch, copied and split; the
-     * trees above them, the list of free pages. */
-    static const uint64_t always = 2ULL << 20;
-    enum { PAGES_EACH = 6 };
-    uint64_t page = change->journal->store.page_size;
-    return always + change->appended_bytes + change->appended * PAGES_EACH * page;
-}
-
 void change_touch(struct change *change, struct lane *lane)
 {
     change->dirty = true;
@@ -128,17 +152,58 @@ void change_touch(struct change *change, struct lane *lane)
     }
 }
 
-int change_put(struct change *change, MDB_dbi dbi, struct slice key, struct slice value,
-               unsigned flags, struct err *err)
+/* Where LMDB put a value of several pages, against what the file may grow by. */
+static int check_place(struct change *change, const void *place, uint64_t pages,
+                       struct err *err)
+{
+    const struct space *space = &change->space;
+    uint64_t first = store_value_page(place, pages);
+    uint64_t end = (first + pages) * space->page_size;
+    if (first && end <= space->end_bytes) {
+        change->reused_pages += pages;
+        return ERR_OK;
+    }
+    uint64_t growth =
+        first ? end - space->end_bytes : change->growth_bytes + pages * space->page_size;
+    if (growth > change->growth_bytes) {
+        change->growth_bytes = growth;
+    }
+    return growth <= change->growth_max
+               ? ERR_OK
+               : err_set(err, ERR_FULL, 0,
+                         "the journal's disk has no room for a value of %llu pages, and "
+                         "its file has no neighbouring ones",
+                         (unsigned long long)pages);
+}
+
+int change_reserve(struct change *change, MDB_dbi dbi, struct slice key, unsigned flags,
+                   MDB_val *place, struct err *err)
 {
     MDB_val name = store_val(key);
-    MDB_val data = store_val(value);
-    int rc = mdb_put(change->txn, dbi, &name, &data, flags);
+    uint64_t pages = space_pages_of_value(change->space.page_size, place->mv_size);
+    int rc = mdb_put(change->txn, dbi, &name, place, flags | MDB_RESERVE);
     if (rc == MDB_KEYEXIST) {
         return err_set(err, ERR_KEY_REUSED, 0, "the key exists");
     }
     change->dirty = true;
-    return rc ? store_error(err, rc, "cannot write to the journal") : ERR_OK;
+    change->touches[store_tree_of(&change->journal->store, dbi)]++;
+    if (rc) {
+        return store_error(err, rc, "cannot write to the journal");
+    }
+    change->own_pages += pages;
+    change->reused_pages += pages == 1;
+    return pages > 1 ? check_place(change, place->mv_data, pages, err) : ERR_OK;
+}
+
+int change_put(struct change *change, MDB_dbi dbi, struct slice key, struct slice value,
+               unsigned flags, struct err *err)
+{
+    MDB_val place = {value.len, NULL};
+    int rc = change_reserve(change, dbi, key, flags, &place, err);
+    if (!rc && value.len) {
+        memcpy(place.mv_data, value.data, value.len);
+    }
+    return rc;
 }
 
 int change_get(struct change *change, MDB_dbi dbi, struct slice key,
@@ -162,9 +227,106 @@ int change_delete(struct change *change, MDB_dbi dbi, struct slice key, struct e
     MDB_val name = store_val(key);
     int rc = mdb_del(change->txn, dbi, &name, NULL);
     change->dirty = true;
+    change->touches[store_tree_of(&change->journal->store, dbi)]++;
     return rc && rc != MDB_NOTFOUND
                ? store_error(err, rc, "cannot delete from the journal")
                : ERR_OK;
+}
+
+/* ---- The disk -------------------------------------------------------------------- */
+
+/* New pages that the commit may take, at most, in bytes: what is appended; the leaves
+ * that expiry and receipts touch, copied and split; the trees above them, the list of
+ * free pages. */
+static uint64_t growth_at_most(const struct change *change)
+{
+    static const uint64_t always = 2ULL << 20;
+    enum { PAGES_EACH = 6 };
+    uint64_t page = change->space.page_size;
+    return always + change->appended_bytes + change->appended * PAGES_EACH * page;
+}
+
+static uint64_t free_pages(const struct change *change)
+{
+    return change->space.end_bytes / change->space.page_size -
+           store_used_pages(change->trees);
+}
+
+/* Pages that the transaction gives back, at most; `singles` are copied ones. */
+static uint64_t freed_pages(const struct change *change,
+                            const struct store_tree trees[STORE_TREES], uint64_t singles)
+{
+    uint64_t before = change->own_pages + singles + trees[STORE_FREE].overflow;
+    uint64_t after = 0;
+    for (size_t i = STORE_META; i < STORE_TREES; i++) {
+        before += change->trees[i].overflow;
+        after += trees[i].overflow;
+    }
+    return before > after ? before - after : 0;
+}
+
+static int lacks_disk(struct err *err)
+{
+    return err_set(err, ERR_FULL, 0,
+                   "the journal's disk has no room for the commit, and its file not "
+                   "enough free pages yet");
+}
+
+/* Single pages that the file has to grow by, since too few free ones are usable. */
+static int missing_pages(const struct change *change, uint64_t needed,
+                         uint64_t *out_missing, struct err *err)
+{
+    *out_missing = needed;
+    if (change->growth_bytes + needed * change->space.page_size <= change->growth_max) {
+        return ERR_OK;
+    }
+    uint64_t usable = 0;
+    int rc = store_usable_pages(&change->journal->store, needed, &usable, err);
+    if (!rc) {
+        *out_missing = needed > usable ? needed - usable : 0;
+    }
+    return rc;
+}
+
+/* What the file grows by, at most, if this is committed. ERR_FULL: the disk has it not.
+ */
+static int measure_growth(const struct change *change, uint64_t *out_bytes,
+                          struct err *err)
+{
+    uint64_t page = change->space.page_size;
+    struct store_tree trees[STORE_TREES];
+    int rc = store_trees(&change->journal->store, change->txn, trees, err);
+    if (rc) {
+        return rc;
+    }
+    uint64_t singles =
+        single_pages(change->trees, trees, change->touches, free_pages(change));
+    uint64_t list = space_pages_of_list(page, freed_pages(change, trees, singles));
+    uint64_t missing = 0;
+    rc = missing_pages(change, change->reused_pages + singles, &missing, err);
+    if (rc) {
+        return rc;
+    }
+    uint64_t growth = change->growth_bytes + missing * page;
+    if (growth > change->growth_max) {
+        return lacks_disk(err);
+    }
+    /* It may be written twice, when saving it frees pages. */
+    growth += list > 1 ? 2 * list * page : 0;
+    *out_bytes = growth;
+    return growth <= space_growth(&change->space) ? ERR_OK : lacks_disk(err);
+}
+
+/* A disk that surely has room isn't asked. */
+static int secure_disk(struct change *change, struct err *err)
+{
+    uint64_t most = growth_at_most(change);
+    if (space_growth_for_intake(&change->space) >= most) {
+        return preallocate_reach(change->journal, most, err);
+    }
+    uint64_t bytes = 0;
+    int rc = measure_growth(change, &bytes, err);
+    return rc ? rc : preallocate_secure(change->journal, bytes, err);
 }
 
 /* ---- Committing ------------------------------------------------------------------ */
@@ -246,6 +408,7 @@ int change_commit(struct change *change, bool *out_unknown, struct err *err)
     struct journal *journal = change->journal;
     *out_unknown = false;
     int rc = put_records(change, err);
+    rc = rc ? rc : secure_disk(change, err);
     if (rc) {
         change_abort(change);
         return rc;

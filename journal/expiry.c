@@ -11,7 +11,9 @@
  * visits and frees a bounded amount.
  *
  * Pages freed by a transaction come back to LMDB two transactions later: whoever needs
- * the room at once commits more than once (see writer.c).
+ * the room at once commits more than once (see writer.c). And freeing takes pages itself,
+ * copies of those that name what is freed, and the list of it: the fuller the journal,
+ * the less is freed at once, so that the next commit has pages too.
  */
 #include "journal/change.h"
 
@@ -31,6 +33,7 @@ struct pass {
     uint64_t room_target; /* bytes wanted though their time is not over */
     uint64_t entries_left;
     uint64_t bytes_left;
+    uint64_t stubs_left;
     unsigned headers_left;
     uint64_t
         blocked_seq; /* the first entry has to stay; 0: there is none, or a young one */
@@ -113,6 +116,8 @@ static int delete_prefix(struct pass *pass, struct err *err)
         if (rc) {
             return store_error(err, rc, "cannot delete an entry");
         }
+        /* The leaf that was emptied last is what the next one is copied to. */
+        pass->change->touches[STORE_ENTRIES] += pass->change->freed_bytes == 0;
         spend(pass, found.len);
     }
     return ERR_OK;
@@ -128,6 +133,7 @@ static int replace_by_stub(struct pass *pass, struct entry_header *header, uint6
     int rc = change_put(pass->change, pass->change->journal->store.entries,
                         slice_of(&seq, sizeof seq), slice_of(stub, stub_len), 0, err);
     if (!rc) {
+        pass->stubs_left--;
         spend(pass, len - stub_len);
     }
     return rc;
@@ -168,7 +174,8 @@ static int sweep_from(struct pass *pass, uint64_t *place, enum met *out_met,
     if (*place <= pass->blocked_seq) {
         *place = pass->blocked_seq + 1;
     }
-    while (!rc && !*out_met && has_budget(pass) && pass->headers_left) {
+    while (!rc && !*out_met && has_budget(pass) && pass->headers_left &&
+           pass->stubs_left) {
         rc = sweep_one(pass, place, out_met, err);
     }
     return rc;
@@ -219,15 +226,32 @@ static int sweep(struct pass *pass, struct err *err)
     return rc ? rc : sweep_aged(pass, err);
 }
 
+/* Freeing takes pages itself, and what it takes is not back for the commit after it. */
+static void set_budget(struct pass *pass)
+{
+    enum { AN_EIGHTH = 8, LISTED_BY_ONE = 400 };
+    const struct change *change = pass->change;
+    const struct space *space = &change->space;
+    pass->entries_left = ENTRIES_AT_LEAST + 2 * change->appended;
+    pass->bytes_left = bytes_at_least + 2 * change->appended_bytes;
+    pass->headers_left = HEADERS_MAX;
+    /* Each stub may take a page, the copy of the one that it lies on. */
+    pass->stubs_left = 1 + space_free(space) / space->page_size / AN_EIGHTH;
+    /* The list of what is freed lies in one piece, of one page if the disk has no other.
+     */
+    uint64_t listed = LISTED_BY_ONE * space->page_size;
+    if (!space_growth_for_work(space) && pass->bytes_left > listed) {
+        pass->bytes_left = listed;
+    }
+}
+
 int expiry_run(struct change *change, bool room_needed, struct err *err)
 {
     struct journal *journal = change->journal;
     struct pass pass = {
         .change = change,
-        .entries_left = ENTRIES_AT_LEAST + 2 * change->appended,
-        .bytes_left = bytes_at_least + 2 * change->appended_bytes,
-        .headers_left = HEADERS_MAX,
     };
+    set_budget(&pass);
     if (room_needed) {
         pass.room_target = journal->reserve_bytes + 2 * change->appended_bytes;
     }

@@ -119,9 +119,10 @@ struct journal {
 int handle_look_at_file(const struct journal *journal, struct extent *out_extent,
                         struct err *err);
 
-/* How full map and disk are, as the transaction sees them. Writer's handles only. */
-int handle_measure(const struct journal *journal, MDB_txn *txn,
-                   const struct extent *extent, struct space *out_space, struct err *err);
+/* How full map and disk are, by the trees as a transaction sees them. */
+int handle_measure(const struct journal *journal, const struct extent *extent,
+                   const struct store_tree trees[STORE_TREES], struct space *out_space,
+                   struct err *err);
 
 /* What whoever is refused for want of room is told. */
 extern const char handle_full_advice[];

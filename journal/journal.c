@@ -377,10 +377,10 @@ static int measure(struct journal *journal, struct journal_stat *stat, struct er
     }
     struct space space = {0};
     struct extent extent;
+    struct store_tree trees[STORE_TREES];
     rc = handle_look_at_file(journal, &extent, err);
-    if (!rc) {
-        rc = handle_measure(journal, txn, &extent, &space, err);
-    }
+    rc = rc ? rc : store_trees(&journal->store, txn, trees, err);
+    rc = rc ? rc : handle_measure(journal, &extent, trees, &space, err);
     mdb_txn_abort(txn);
     if (!rc) {
         stat->size_max = space.map_bytes;

@@ -7,6 +7,7 @@
 #include "journal/preallocate.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -129,6 +130,31 @@ int preallocate_reach(struct journal *journal, uint64_t bytes, struct err *err)
         journal->extent.bytes = wanted;
     }
     return ERR_OK;
+}
+
+int preallocate_secure(struct journal *journal, uint64_t bytes, struct err *err)
+{
+    uint64_t end = store_end_bytes(&journal->store);
+    uint64_t wanted = end + bytes;
+    if (wanted > journal->store.map_bytes) {
+        wanted = journal->store.map_bytes;
+    }
+    int rc = handle_look_at_file(journal, &journal->extent, err);
+    if (rc) {
+        return rc;
+    }
+    const struct extent *extent = &journal->extent;
+    uint64_t from = extent->written < extent->bytes ? 0 : extent->bytes;
+    if (from >= wanted) {
+        return ERR_OK;
+    }
+    if (!fallocate(journal->store.data_fd, 0, (off_t)from, (off_t)(wanted - from))) {
+        return handle_look_at_file(journal, &journal->extent, err);
+    }
+    if (errno == ENOSPC || errno == EDQUOT || errno == EFBIG) {
+        return err_set_errno(err, ERR_FULL, errno, "the journal's disk is full");
+    }
+    return preallocate_reach(journal, bytes, err);
 }
 
 int preallocate_cover(struct journal *journal, struct err *err)

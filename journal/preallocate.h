@@ -22,6 +22,13 @@ int preallocate_look(struct journal *journal, struct err *err);
  * commit that may take up to `bytes` of new pages the file is made long enough (a hole
  * will do), and after it the writer looks whether it was. */
 int preallocate_reach(struct journal *journal, uint64_t bytes, struct err *err);
+
+/* So too, on a disk that is nearly full: those bytes, and holes below them, are taken
+ * from the disk now, so that a commit within them doesn't fail for want of room.
+ * ERR_FULL: it hasn't so many. A file system that can't give room in advance is believed.
+ */
+int preallocate_secure(struct journal *journal, uint64_t bytes, struct err *err);
+
 int preallocate_cover(struct journal *journal, struct err *err);
 
 #endif

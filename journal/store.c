@@ -568,23 +568,134 @@ int store_read_begin(const struct store *store, MDB_txn **out_txn, struct err *e
     return rc ? store_error(err, rc, "cannot begin reading the journal") : ERR_OK;
 }
 
-int store_used_pages(const struct store *store, MDB_txn *txn, uint64_t *out_pages,
-                     struct err *err)
+/* ---- Pages ----------------------------------------------------------------------- */
+
+int store_trees(const struct store *store, MDB_txn *txn,
+                struct store_tree out_trees[STORE_TREES], struct err *err)
 {
-    enum { FREE_LIST, MAIN, META_PAGES = 2 };
-    const MDB_dbi databases[] = {FREE_LIST,       MAIN,       store->meta, store->entries,
-                                 store->receipts, store->dead};
-    uint64_t pages = META_PAGES;
-    for (size_t i = 0; i < sizeof databases / sizeof *databases; i++) {
+    const MDB_dbi databases[STORE_TREES] = {
+        [STORE_FREE] = 0,
+        [STORE_MAIN] = 1,
+        [STORE_META] = store->meta,
+        [STORE_ENTRIES] = store->entries,
+        [STORE_RECEIPTS] = store->receipts,
+        [STORE_DEAD] = store->dead,
+    };
+    for (size_t i = 0; i < STORE_TREES; i++) {
         MDB_stat about;
         int rc = mdb_stat(txn, databases[i], &about);
         if (rc) {
             return store_error(err, rc, "cannot count the journal's pages");
         }
-        pages += about.ms_branch_pages + about.ms_leaf_pages + about.ms_overflow_pages;
+        out_trees[i] =
+            (struct store_tree){.depth = about.ms_depth,
+                                .pages = about.ms_branch_pages + about.ms_leaf_pages,
+                                .overflow = about.ms_overflow_pages};
+    }
+    return ERR_OK;
+}
+
+size_t store_tree_of(const struct store *store, MDB_dbi dbi)
+{
+    return dbi == store->meta       ? STORE_META
+           : dbi == store->entries  ? STORE_ENTRIES
+           : dbi == store->receipts ? STORE_RECEIPTS
+                                    : STORE_DEAD;
+}
+
+uint64_t store_used_pages(const struct store_tree trees[STORE_TREES])
+{
+    enum { META_PAGES = 2 };
+    uint64_t pages = META_PAGES;
+    for (size_t i = 0; i < STORE_TREES; i++) {
+        pages += trees[i].pages + trees[i].overflow;
+    }
+    return pages;
+}
+
+/* One line of LMDB's table of readers: process, thread and, while it reads, the
+ * transaction whose state it sees. */
+static int note_reader(const char *line, void *context)
+{
+    uint64_t *oldest = context;
+    unsigned long long txn = 0;
+    if (sscanf(line, "%*d %*x %llu", &txn) == 1 && txn < *oldest) {
+        *oldest = txn;
+    }
+    return 0;
+}
+
+/* The list has a record for each transaction that freed pages, by its number. */
+static uint64_t count_listed(MDB_cursor *cursor, uint64_t oldest, uint64_t enough,
+                             int *out_rc)
+{
+    uint64_t pages = 0;
+    MDB_val key;
+    MDB_val value;
+    int rc = mdb_cursor_get(cursor, &key, &value, MDB_FIRST);
+    while (!rc && pages < enough) {
+        size_t txn = 0;
+        size_t count = 0;
+        if (key.mv_size != sizeof txn || value.mv_size < sizeof count) {
+            rc = MDB_CORRUPTED;
+            break;
+        }
+        memcpy(&txn, key.mv_data, sizeof txn);
+        memcpy(&count, value.mv_data, sizeof count);
+        if (txn >= oldest) {
+            break;
+        }
+        pages += count;
+        rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
+    }
+    *out_rc = rc == MDB_NOTFOUND ? 0 : rc;
+    return pages;
+}
+
+int store_usable_pages(const struct store *store, uint64_t enough, uint64_t *out_pages,
+                       struct err *err)
+{
+    MDB_txn *txn = NULL;
+    MDB_cursor *cursor = NULL;
+    int rc = mdb_txn_begin(store->env, NULL, MDB_RDONLY, &txn);
+    if (rc == MDB_READERS_FULL) {
+        *out_pages = 0; /* it can't be told: none for sure */
+        return ERR_OK;
+    }
+    if (rc) {
+        return store_error(err, rc, "cannot look at the list of free pages");
+    }
+    /* The list can be read only beside the transaction that writes, which sees the same
+     * state; what that one has taken since is the caller's to count. */
+    uint64_t pages = 0;
+    uint64_t oldest = mdb_txn_id(txn);
+    int told = mdb_reader_list(store->env, note_reader, &oldest);
+    rc = told < 0 ? told : mdb_cursor_open(txn, 0, &cursor);
+    if (!rc) {
+        pages = count_listed(cursor, oldest, enough, &rc);
+        mdb_cursor_close(cursor);
+    }
+    mdb_txn_abort(txn);
+    if (rc) {
+        return store_error(err, rc, "cannot look at the list of free pages");
     }
     *out_pages = pages;
     return ERR_OK;
+}
+
+/* LMDB hands out the place for a value within the page that it will write, behind that
+ * page's header, which is as it will be in the file. */
+uint64_t store_value_page(const void *value, uint64_t pages)
+{
+    enum { OVERFLOW_DIRTY = 0x14 };
+    struct {
+        size_t number;
+        uint16_t unused;
+        uint16_t flags;
+        uint32_t pages;
+    } header;
+    memcpy(&header, (const uint8_t *)value - sizeof header, sizeof header);
+    return header.flags == OVERFLOW_DIRTY && header.pages == pages ? header.number : 0;
 }
 
 uint64_t store_end_bytes(const struct store *store)

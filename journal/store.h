@@ -54,9 +54,36 @@ int store_error(struct err *err, int rc, const char *what);
 /* A read transaction; end it with mdb_txn_abort. */
 int store_read_begin(const struct store *store, MDB_txn **out_txn, struct err *err);
 
-/* Pages that hold something, of all databases with LMDB's own. */
-int store_used_pages(const struct store *store, MDB_txn *txn, uint64_t *out_pages,
-                     struct err *err);
+/* The trees of the file: LMDB's list of free pages, its table of databases, and ours. */
+enum {
+    STORE_FREE,
+    STORE_MAIN,
+    STORE_META,
+    STORE_ENTRIES,
+    STORE_RECEIPTS,
+    STORE_DEAD,
+    STORE_TREES
+};
+struct store_tree {
+    uint64_t depth;
+    uint64_t pages;    /* branches and leaves */
+    uint64_t overflow; /* pages of values that have pages of their own */
+};
+int store_trees(const struct store *store, MDB_txn *txn,
+                struct store_tree out_trees[STORE_TREES], struct err *err);
+size_t store_tree_of(const struct store *store, MDB_dbi dbi);
+
+/* Pages that hold something, LMDB's own among them. */
+uint64_t store_used_pages(const struct store_tree trees[STORE_TREES]);
+
+/* Free pages that the write transaction in hand could take when it began: freed by one
+ * that no reader can still look behind. Counts until it has `enough`. */
+int store_usable_pages(const struct store *store, uint64_t enough, uint64_t *out_pages,
+                       struct err *err);
+
+/* The first page of a value of several `pages` of its own, which was just put and not yet
+ * committed; 0 where it can't be told. */
+uint64_t store_value_page(const void *value, uint64_t pages);
 
 /* The highest page number that is in use, plus one, in bytes. */
 uint64_t store_end_bytes(const struct store *store);

@@ -19,6 +19,9 @@
  *     alone; what doesn't fit after room was made gets ERR_FULL. Freed pages come back
  *     two transactions later, and a large value needs neighbouring ones, so room is made
  *     in several commits.
+ *   - The disk has less room than the commit may need, which is found before it writes
+ *     (change.h): as MDB_MAP_FULL. What comes too late to be found, since the file system
+ *     can't give room in advance, is the next one.
  *   - The commit fails otherwise: nobody knows what the disk holds. The group gets
  *     ERR_UNKNOWN, the queue ERR_IO, and the handle is dead: no second try.
  *   - Anything else fails before the commit: nothing was written, the group and the queue
@@ -233,14 +236,9 @@ static int transact(struct journal *journal, const struct group *group, bool roo
         change_abort(&change);
         return rc;
     }
-    out_result->freed_bytes = change.freed_bytes;
-    rc = preallocate_reach(journal, change_growth(&change), err);
-    if (rc) {
-        change_abort(&change);
-        return rc;
-    }
     rc = change_commit(&change, &out_result->unknown, err);
     if (!rc) {
+        out_result->freed_bytes = change.freed_bytes;
         rc = preallocate_cover(journal, err);
         out_result->unknown = rc != ERR_OK;
     }
@@ -296,11 +294,16 @@ static int try_alone(struct journal *journal, const struct group *one, bool *out
     return ERR_FULL;
 }
 
-static void refuse(struct err *err)
+static void refuse(struct journal *journal, const struct group *one)
 {
+    struct err *err = one->appends ? &one->appends->err : &one->operations->err;
     if (err->code != ERR_FULL) {
         err_set(err, ERR_FULL, 0, "%s", handle_full_advice);
     }
+    /* What was committed to make room has said otherwise. */
+    pthread_mutex_lock(&journal->lock);
+    journal->refusing = journal->refusing || one->appends;
+    pthread_mutex_unlock(&journal->lock);
 }
 
 /* Tries and answers a group of one. */
@@ -316,7 +319,7 @@ static void settle_alone(struct journal *journal, struct group *one)
     } else {
         int rc = try_alone(journal, one, &unknown, &err);
         if (rc == ERR_FULL) {
-            refuse(one->appends ? &one->appends->err : &one->operations->err);
+            refuse(journal, one);
         } else if (rc) {
             give_up(journal, one, unknown, &err);
         }

@@ -373,8 +373,44 @@ Test(journal_space, intake_takes_the_smaller_of_map_and_disk)
     cr_assert_eq(space_intake(&space), 0);
 }
 
+/* A file that has grown to the disk's end: its free pages are used again. */
+Test(journal_space, free_pages_inside_count_wherever_the_disk_stands)
+{
+    struct space space = {.page_size = 4096,
+                          .map_bytes = 10000000,
+                          .used_bytes = 300000,
+                          .end_bytes = 1000000,
+                          .inside_bytes = 700000,
+                          .working_bytes = 50000,
+                          .disk_free_bytes = 200000,
+                          .reserve_bytes = 200000};
+    cr_assert_eq(space_intake(&space), 650000, "what operations need is left");
+    cr_assert_eq(space_growth_for_intake(&space), 0);
+    space.ahead_bytes = 100000;
+    cr_assert_eq(space_intake(&space), 750000);
+    cr_assert_eq(space_growth_for_intake(&space), 100000);
+    space.ahead_bytes = 0;
+    space.disk_free_bytes = 150000;
+    cr_assert_eq(space_intake(&space), 650000, "not less for what draining grew by");
+    uint64_t left = space_growth_for_work(&space);
+    cr_assert(left > 0 && left < 150000);
+    space.disk_free_bytes = 150000 - left - 1;
+    cr_assert_eq(space_growth_for_work(&space), 0);
+    cr_assert_eq(space_intake(&space), 0, "the list of free pages may not fit");
+    space.disk_free_bytes = 200000;
+    space.inside_bytes = 40000;
+    cr_assert_eq(space_intake(&space), 0);
+}
+
 Test(journal_space, values_take_whole_pages)
 {
+    cr_assert_eq(space_pages_of_value(4096, 2000), 0);
+    cr_assert_eq(space_pages_of_value(4096, 2048), 1);
+    cr_assert_eq(space_pages_of_value(4096, 4080), 1);
+    cr_assert_eq(space_pages_of_value(4096, 4081), 2);
+    cr_assert_eq(space_pages_of_list(4096, 0), 1);
+    cr_assert_eq(space_pages_of_list(4096, 509), 1);
+    cr_assert_eq(space_pages_of_list(4096, 510), 2);
     cr_assert_geq(space_of_value(4096, 100), 100);
     cr_assert_geq(space_of_value(4096, 4080), 4096);
     cr_assert_geq(space_of_value(4096, 4081), 8192);
