@@ -167,8 +167,8 @@ static void add_journal(struct alert_samples *samples, const struct report *repo
 {
     const struct journal_stat *stat = &report->stat;
     struct alert_sample sample = {.subject = "journal"};
-    double held =
-        (double)report_held_bytes(report, wall_us) / ((double)stat->size_max + 1);
+    double held = (double)report_held_bytes(report, wall_us) /
+                  ((double)report_capacity_bytes(report) + 1);
     char text[UNITS_TEXT];
     sample.rule = ALERT_JOURNAL_FULL;
     sample.value = stat->refusing ? 1 : held;
@@ -191,8 +191,11 @@ static void add_journal(struct alert_samples *samples, const struct report *repo
     sample.rule = ALERT_DISK_FULL;
     sample.subject = "disk";
     sample.value = (double)stat->disk_free_bytes;
+    char room[UNITS_TEXT];
     units_format_size(stat->disk_free_bytes, text);
-    add(samples, &sample, "%s are free on the journal's disk", text);
+    units_format_size(stat->free_bytes, room);
+    add(samples, &sample, "%s are free on the journal's disk; intake may take %s more",
+        text, room);
 }
 
 int alert_samples_make(const struct alert_view *view, struct alert_samples *out_samples,

@@ -102,6 +102,13 @@ static double pending_share(const struct report *report, int64_t wall_us)
     return oldest_s < reach_s ? oldest_s / reach_s : 1;
 }
 
+uint64_t report_capacity_bytes(const struct report *report)
+{
+    const struct journal_stat *stat = &report->stat;
+    uint64_t room = stat->used_bytes + stat->free_bytes;
+    return room + stat->reserve_bytes < stat->size_max ? room : stat->size_max;
+}
+
 uint64_t report_held_bytes(const struct report *report, int64_t wall_us)
 {
     if (report->stat.refusing) {

@@ -33,4 +33,8 @@ double report_pending_age_s(const struct report_lane *lane, int64_t wall_us);
  * that are not applied, and of dead letters. */
 uint64_t report_held_bytes(const struct report *report, int64_t wall_us);
 
+/* What the journal can hold: its max_size or, where its disk has less room, what it has
+ * in use and may take. */
+uint64_t report_capacity_bytes(const struct report *report);
+
 #endif

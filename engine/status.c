@@ -14,6 +14,7 @@ static void put_journal(struct json_writer *json, const struct report *report,
     json_key(json, "journal");
     json_object(json);
     json_put_unsigned(json, "size_max", stat->size_max);
+    json_put_unsigned(json, "capacity_bytes", report_capacity_bytes(report));
     json_put_unsigned(json, "file_bytes", stat->file_bytes);
     json_put_unsigned(json, "used_bytes", stat->used_bytes);
     json_put_unsigned(json, "held_bytes", report_held_bytes(report, wall_us));

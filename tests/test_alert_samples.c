@@ -110,6 +110,27 @@ Test(alert_samples, what_gives_way_does_not_fill_the_journal)
     alert_samples_free(&samples);
 }
 
+/* Its max_size says nothing there. */
+Test(alert_samples, a_small_disk_is_what_a_journal_fills)
+{
+    struct report_lane lane = {
+        .journal = {.stream = "mozi", .oldest_pending_at_us = S(9000)}};
+    struct report report = {.lanes = &lane, .lane_count = 1};
+    report.stat = (struct journal_stat){.size_max = MIB(65536),
+                                        .used_bytes = MIB(90),
+                                        .free_bytes = MIB(10),
+                                        .reserve_bytes = MIB(256),
+                                        .disk_free_bytes = MIB(200),
+                                        .oldest_at_us = S(9000)};
+    struct alert_samples samples = make(&report, NULL, 0);
+    double held = value_of(&samples, ALERT_JOURNAL_FULL, "journal");
+    cr_expect(held > 0.899 && held < 0.901, "%g", held);
+    cr_expect_str_eq(sample_of(&samples, ALERT_DISK_FULL, "disk")->text,
+                     "200.0 MiB are free on the journal's disk; intake may take 10.0 MiB "
+                     "more");
+    alert_samples_free(&samples);
+}
+
 Test(alert_samples, a_short_reach_counts_only_where_entries_gave_way)
 {
     struct report report = {0};

@@ -9,7 +9,8 @@ const order = ["bad", "warn", "none", "good"];
 export const worstFirst = (a, b) => order.indexOf(a) - order.indexOf(b);
 
 const isStopped = (lane) => lane.state === "stopped" || lane.state === "orphaned";
-export const heldShare = (journal) => journal.held_bytes / journal.size_max;
+export const heldShare = (journal) =>
+  journal.held_bytes / journal.capacity_bytes;
 
 const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 

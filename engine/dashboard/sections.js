@@ -106,12 +106,12 @@ export function showRates(status, sample) {
 
 export function showJournal(journal) {
   const held = heldShare(journal);
-  const used = journal.used_bytes / journal.size_max;
+  const used = journal.used_bytes / journal.capacity_bytes;
   const level = journal.refusing ? "bad" : held >= HELD_WARN ? "warn" : "none";
   showTile(
     journalTile,
     percent(100 * held),
-    `of ${bytes(journal.size_max)} held`,
+    `of ${bytes(journal.capacity_bytes)} held`,
     journal.refusing
       ? "No room: new records are refused"
       : "by what is not applied yet, and dead letters",
