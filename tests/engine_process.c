@@ -73,7 +73,8 @@ int engine_configure(struct engine_process *engine, const struct engine_options 
     if (len >= ENGINE_PATH_MAX ||
         !join(engine->config, options->dir, options->name, ".yaml") ||
         !join(engine->log, options->dir, options->name, ".log") ||
-        !join(engine->journal, options->dir, options->name, "-journal"))
+        !join(engine->journal, options->disk ? options->disk : options->dir,
+              options->name, "-journal"))
         return err_set(err, ERR_INVALID, 0, "too long a path: %s", options->dir);
     engine->port = options->port;
     struct buf text = {0};

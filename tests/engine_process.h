@@ -21,6 +21,7 @@ enum { ENGINE_PATH_MAX = 256 };
 struct engine_options {
     const char *dir;      /* exists; holds configuration, log and journal */
     const char *name;     /* of this engine within dir */
+    const char *disk;     /* where the journal lies; NULL: in `dir` */
     const char *binary;   /* the holdfast executable */
     const char *socket;   /* the database's; NULL: `host` */
     const char *host;     /* the database's, as "127.0.0.1:3306" */

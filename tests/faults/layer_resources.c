@@ -1,5 +1,6 @@
 /* The layer "resources": too little memory, too few descriptors, a full journal, a
- * clock that jumps, an engine that stands still, ten restarts, and a longer run.
+ * clock that jumps, an engine that stands still, ten restarts, a longer run, and a disk
+ * that the journal fills.
  * A point is one of these. */
 #include "tests/faults/hostile.h"
 #include "tests/http_probe.h"
@@ -10,10 +11,12 @@
 #include <fcntl.h>
 #include <mysql.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -27,6 +30,8 @@ enum {
     DESCRIPTORS = 128, /* a few more than the engine needs for itself */
     FULL_TIMEOUT_MS = 60000,
     BATCH = 50,
+    TAKEN_AGAIN = 100,
+    DISK_ROUNDS = 3,
     FLAT_KB = 24 << 10,
     RESTARTS = 10,
 };
@@ -248,31 +253,61 @@ static int few_descriptors(uint64_t seed, struct err *err)
 /* ---- Full
  * --------------------------------------------------------------------------------- */
 
-/* Feeds while the database stands still until the journal refuses, then lets it drain. */
-static int fill_and_drain(struct err *err)
+/* Producers begin, or go on, while the database stands still, until the journal refuses.
+ */
+static int fill(struct err *err)
 {
     struct feeder_progress progress = {0};
     int64_t end = process_now_ms() + FULL_TIMEOUT_MS;
-    int code = stage_start(&stage, err);
-    code = code ? code : stage_exec(&stage, "SELECT 1", err);
-    if (code == 0 && kill(stage.server.pid, SIGSTOP) != 0)
-        code = err_set_errno(err, ERR_IO, errno, "can't stop the server");
-    if (code != 0)
-        return code;
-    code = stage_feed_begin(&stage, 0, err);
-    while (code == 0 && progress.busy == 0 && !progress.done && process_now_ms() < end) {
+    if (kill(stage.server.pid, SIGSTOP) != 0)
+        return err_set_errno(err, ERR_IO, errno, "can't stop the server");
+    int code = stage.feeder ? 0 : stage_feed_begin(&stage, 0, err);
+    if (code == 0)
+        feeder_progress(stage.feeder, &progress);
+    uint64_t busy = progress.busy;
+    while (code == 0 && progress.busy == busy && !progress.done &&
+           process_now_ms() < end) {
         process_sleep_ms(10);
         feeder_progress(stage.feeder, &progress);
     }
-    bool refused = progress.busy > 0;
-    bool alive = is_alive();
+    if (!is_alive())
+        hostile_breaks(&stage, "I7", "a full journal ends the engine");
     (void)kill(stage.server.pid, SIGCONT);
     if (code != 0)
         return code;
-    if (!refused)
-        return err_set(err, ERR_INTERNAL, 0, "all fits: nothing was refused");
-    if (!alive)
-        hostile_breaks(&stage, "I7", "a full journal ends the engine");
+    return progress.busy > busy
+               ? 0
+               : err_set(err, ERR_INTERNAL, 0, "all fits: nothing was refused");
+}
+
+/* Until so many more batches were taken as it is worth to fill it again. */
+static void await_intake(void)
+{
+    struct feeder_progress progress;
+    int64_t end = process_now_ms() + FULL_TIMEOUT_MS;
+    feeder_progress(stage.feeder, &progress);
+    uint32_t wanted = progress.batches + TAKEN_AGAIN;
+    while (progress.batches < wanted && !progress.done && process_now_ms() < end) {
+        process_sleep_ms(10);
+        feeder_progress(stage.feeder, &progress);
+    }
+    if (progress.batches < wanted && !progress.done)
+        hostile_breaks(&stage, "I8", "the database is back, and intake still refuses");
+}
+
+/* Feeds while the database stands still until the journal refuses, then lets it drain,
+ * and again. */
+static int fill_and_drain(unsigned rounds, struct err *err)
+{
+    int code = stage_start(&stage, err);
+    code = code ? code : stage_exec(&stage, "SELECT 1", err);
+    for (unsigned round = 0; code == 0 && round < rounds && !stage.broken; round++) {
+        code = fill(err);
+        if (code == 0)
+            await_intake();
+    }
+    if (code != 0 || stage.broken)
+        return code;
     code = stage_feed_end(&stage, err);
     code = code ? code : stage_settle(&stage, err);
     return code ? code : stage_compare(&stage, err);
@@ -284,7 +319,49 @@ static int full_journal(uint64_t seed, struct err *err)
                               .records = 12000,
                               .server = ", timeouts: {call: 2s, lock_wait: 1s}"};
     int code = begin(&plan, ", max_size: 1MiB, preallocate: 0, retain: 1h", NULL, err);
-    return code ? code : fill_and_drain(err);
+    return code ? code : fill_and_drain(1, err);
+}
+
+/* The disk goes with the point: a journal that says why it failed is kept beside it. */
+static int leave_disk(const char *disk, int code, struct err *err)
+{
+    engine_kill(&stage.engine);
+    if (code != 0 || stage.broken) {
+        char kept[HOSTILE_PATH_MAX];
+        struct err later = {0};
+        hostile_path(&stage, "full-journal", kept);
+        (void)stage_copy_files(stage.engine.journal, kept, &later);
+    }
+    if (umount2(disk, MNT_DETACH) != 0 && code == 0)
+        code = err_set_errno(err, ERR_IO, errno, "can't unmount %s", disk);
+    return code;
+}
+
+/* A disk of its own, which the journal fills long before its max_size. */
+static int full_disk(uint64_t seed, struct err *err)
+{
+    struct stage_plan plan = {.seed = seed,
+                              .records = 60000,
+                              .server = ", timeouts: {call: 2s, lock_wait: 1s}"};
+    char disk[HOSTILE_PATH_MAX];
+    hostile_path(&stage, "disk", disk);
+    if (mkdir(disk, 0700) != 0 && errno != EEXIST)
+        return err_set_errno(err, ERR_IO, errno, "can't make %s", disk);
+    /* in a mount namespace of our own: it is gone with us, however we end */
+    if (unshare(CLONE_NEWNS) != 0 ||
+        mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+        mount("holdfast-small", disk, "tmpfs", 0, "size=3M,mode=0700") != 0) {
+        (void)printf("  a full disk NOT RUN here: mount of a tmpfs: %s\n",
+                     strerror(errno));
+        return 0;
+    }
+    int code =
+        begin(&plan, ", max_size: 1GiB, preallocate: 256KiB, reserve: 512KiB, retain: 1h",
+              NULL, err);
+    stage.options.disk = disk;
+    code = code ? code : stage_configure(&stage, err);
+    code = code ? code : fill_and_drain(DISK_ROUNDS, err);
+    return leave_disk(disk, code, err);
 }
 
 /* ---- Time
@@ -445,6 +522,7 @@ static const struct point {
     {"the engine stands still", stands_still},
     {"ten restarts", ten_restarts},
     {"a longer run", NULL},
+    {"a full disk", full_disk},
 };
 enum { POINTS = sizeof points / sizeof points[0] };
 
