@@ -141,6 +141,9 @@ bool buf_printf(struct buf *buf, const char *format, ...)
 
 const char *buf_text(struct buf *buf)
 {
+    if (buf->failed) {
+        return NULL; /* half a path names something else */
+    }
     if (buf->len < buf->capacity) {
         buf->data[buf->len] = '\0';
         return buf->data;

@@ -73,7 +73,7 @@ bool buf_printf(struct buf *buf, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
 /* The content as a NUL-terminated string (the NUL is not counted in len); NULL when
- * memory is out. Valid until the next change. */
+ * memory is out, or an append has failed. Valid until the next change. */
 const char *buf_text(struct buf *buf);
 
 static inline struct slice buf_slice(const struct buf *buf)

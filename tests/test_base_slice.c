@@ -104,6 +104,17 @@ Test(base_buf, printf_of_any_length)
     buf_free(&bounded);
 }
 
+Test(base_buf, half_a_text_is_none)
+{
+    struct buf buf = {.max = 4};
+    cr_assert(buf_append_text(&buf, "/a/"));
+    cr_assert_not(buf_append_text(&buf, "journal"));
+    cr_assert_null(buf_text(&buf));
+    buf_clear(&buf);
+    cr_assert_str_eq(buf_text(&buf), "");
+    buf_free(&buf);
+}
+
 Test(base_buf, text_is_terminated_and_not_longer)
 {
     struct buf buf = {0};
