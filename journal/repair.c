@@ -12,6 +12,7 @@
 #include "journal/store.h"
 #include "journal/tools.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -546,10 +547,13 @@ static int measure(const char *path, uint64_t *out_map_bytes, struct err *err)
     struct stat about = {0};
     buf_printf(&name, "%s/data.mdb", path);
     const char *text = buf_text(&name);
-    int rc = text && stat(text, &about) == 0
-                 ? ERR_OK
-                 : err_set(err, ERR_NOT_FOUND, 0,
-                           "there is no journal at %s: it has no data.mdb", path);
+    int rc = text ? ERR_OK : err_set(err, ERR_NOMEM, 0, "out of memory");
+    if (!rc && stat(text, &about)) {
+        rc = errno == ENOENT || errno == ENOTDIR
+                 ? err_set(err, ERR_NOT_FOUND, 0,
+                           "there is no journal at %s: it has no data.mdb", path)
+                 : err_set_errno(err, ERR_IO, errno, "cannot look at %s", text);
+    }
     buf_free(&name);
     if (!rc) {
         /* Only addresses; the engine sets its own at its next start. */
