@@ -57,10 +57,15 @@ static int remove_one(const char *path, const struct stat *about, int type,
     return remove(path);
 }
 
+void kit_remove(const char *directory)
+{
+    nftw(directory, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+}
+
 void kit_end(struct kit *kit)
 {
     kit_close(kit);
-    nftw(kit->directory, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    kit_remove(kit->directory);
 }
 
 void kit_open(struct kit *kit)

@@ -29,6 +29,7 @@ void kit_start(struct kit *kit);
 void kit_start_in(struct kit *kit, const char *parent);
 /* Closes and removes everything. */
 void kit_end(struct kit *kit);
+void kit_remove(const char *directory);
 
 void kit_open(struct kit *kit); /* creates where nothing is */
 void kit_close(struct kit *kit);

@@ -30,8 +30,15 @@ __attribute__((format(printf, 2, 3))) static void broken(struct life *life,
     }
 }
 
-/* Every error is explained, and none says that what is sound is damaged. True: it went
- * well. */
+/* What a fault may be called: nothing that is said of what was asked for, or of what is
+ * sound. */
+static bool is_of_fault(int rc)
+{
+    return rc == ERR_NOMEM || rc == ERR_FULL || rc == ERR_BUSY || rc == ERR_UNKNOWN ||
+           rc == ERR_IO;
+}
+
+/* Every error is explained and has the right code. True: it went well. */
 static bool well(struct life *life, int rc, const struct err *err, const char *what)
 {
     if (rc == ERR_OK) {
@@ -42,7 +49,7 @@ static bool well(struct life *life, int rc, const struct err *err, const char *w
         broken(life, "%s: code %d comes with %d, \"%s\"", what, rc, (int)err->code,
                err->message);
     }
-    if (rc == ERR_CORRUPT || rc == ERR_INTERNAL || rc == ERR_VERSION) {
+    if (!is_of_fault(rc)) {
         broken(life, "%s: says %s: %s", what, err_name((enum err_code)rc), err->message);
     }
     return false;
@@ -70,6 +77,7 @@ static bool revive(struct life *life)
         (void)well(life, journal_open(&kit->config, true, &kit->journal, &err), &err,
                    "open");
     }
+    life->born = life->born || kit->journal;
     return kit->journal != NULL;
 }
 
@@ -457,6 +465,7 @@ static void age(struct life *life)
 static void overflow(struct life *life)
 {
     int rc = ERR_OK;
+    life->kit.config.size_max = 1 << 20;
     if (!revive(life)) {
         return;
     }
@@ -481,6 +490,9 @@ static void copy(struct life *life)
     struct journal_repair repair;
     struct err err = {0};
     kit_close(&life->kit);
+    if (!life->born) {
+        return;
+    }
     if (well(life, journal_open_reader(life->kit.path, &reader, &err), &err,
              "open a reader")) {
         look(life, reader);
@@ -533,8 +545,9 @@ void life_start(struct life *life)
     kit_start_in(&life->kit, in_memory ? "/dev/shm" : "/tmp");
     (void)snprintf(life->copy, sizeof life->copy, "%s/copy", life->kit.directory);
     (void)snprintf(life->mended, sizeof life->mended, "%s/mended", life->kit.directory);
-    life->kit.config.size_max = 1 << 20;
-    life->kit.config.preallocate = 64 << 10;
+    /* beyond what a commit makes room for by itself */
+    life->kit.config.size_max = 8 << 20;
+    life->kit.config.preallocate = 3 << 20;
     life->kit.config.retain_us = hour_us;
     life->kit.config.receipts_retain_us = hour_us;
     life->kit.config.receipts_max = 3;

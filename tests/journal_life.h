@@ -38,6 +38,7 @@ struct life {
     struct life_letter letters[LIFE_LETTERS];
     size_t letter_count;
     uint64_t done[LIFE_LANES]; /* the furthest that was ever marked */
+    bool born;                 /* there was a journal */
     bool copied;               /* a backup was made */
     bool repaired;
     bool unreadable; /* a read may fail: then repair may give up what it names */

@@ -5,6 +5,7 @@
  */
 #include "tests/faults/preload_control.h"
 #include "tests/journal_life.h"
+#include "tests/journal_mending.h"
 
 #include <criterion/criterion.h>
 #include <dirent.h>
@@ -39,11 +40,6 @@ static void start(void)
     control_use(control);
 }
 
-static void arm(enum control_kind kind)
-{
-    __atomic_store_n(&control->fail_kind, kind, __ATOMIC_SEQ_CST);
-}
-
 static size_t count_descriptors(void)
 {
     DIR *dir = opendir("/proc/self/fd");
@@ -56,110 +52,191 @@ static size_t count_descriptors(void)
     return count;
 }
 
-static void expect_kept(const struct life *life, uint64_t number, size_t left_open)
+struct fault {
+    enum control_kind kind;
+    int error;
+    enum control_way way;
+    bool forever; /* from then on */
+};
+
+static void expect_kept(const char *broken, uint64_t number, size_t left_open)
 {
-    if (life->broken[0] || left_open) {
+    if (broken[0] || left_open) {
         backtrace_symbols_fd(control->frames, (int)control->frame_count, STDERR_FILENO);
     }
-    cr_assert(!life->broken[0], "life %llu: %s", (unsigned long long)number,
-              life->broken);
+    cr_assert(!broken[0], "life %llu: %s", (unsigned long long)number, broken);
     cr_assert_eq(left_open, 0, "life %llu: %zu descriptors are left open",
                  (unsigned long long)number, left_open);
 }
 
+/* With `number` 0 the first call from a new place fails. */
+static void arm(const struct fault *fault, uint64_t number)
+{
+    control->failed = 0;
+    memset(control->calls, 0, sizeof control->calls);
+    control->fail_error = fault->error;
+    control->fail_way = fault->way;
+    control->fail_forever = fault->forever;
+    control->fail_at = number;
+    control->place_depth = number ? 0 : DEPTH;
+    __atomic_store_n(&control->fail_kind, fault->kind, __ATOMIC_SEQ_CST);
+}
+
 /* True: something failed. */
-static bool live(enum control_kind kind, uint64_t number, bool all)
+static bool disarm(void)
+{
+    __atomic_store_n(&control->fail_kind, CONTROL_NONE, __ATOMIC_SEQ_CST);
+    return control->failed != 0;
+}
+
+static bool live(const struct fault *fault, uint64_t round, uint64_t number)
 {
     static struct life life;
     life_start(&life);
-    life.unreadable = kind != CONTROL_MEMORY;
+    life.unreadable = fault->kind != CONTROL_MEMORY;
     size_t before = count_descriptors();
-    control->failed = 0;
-    memset(control->calls, 0, sizeof control->calls);
-    control->fail_at = all ? number : 0;
-    control->place_depth = all ? 0 : DEPTH;
-    arm(kind);
+    arm(fault, number);
     life_run(&life);
-    arm(CONTROL_NONE);
-    bool failed = control->failed != 0;
+    bool failed = disarm();
     if (!failed && life.failures) {
-        snprintf(life.broken, sizeof life.broken, "%u calls fail by themselves",
-                 life.failures);
+        (void)snprintf(life.broken, sizeof life.broken, "%u calls fail by themselves",
+                       life.failures);
     }
     life_check(&life);
-    expect_kept(&life, number, count_descriptors() - before);
+    expect_kept(life.broken, round, count_descriptors() - before);
     life_end(&life);
     return failed;
 }
 
-static void sweep(enum control_kind kind, int error, enum control_way way, bool forever)
+static struct mending mending;
+
+static bool mend(const struct fault *fault, uint64_t round, uint64_t number)
+{
+    mending.unreadable = fault->kind != CONTROL_MEMORY;
+    size_t before = count_descriptors();
+    arm(fault, number);
+    mending_run(&mending);
+    bool failed = disarm();
+    cr_assert(failed || !mending.rc, "it fails by itself");
+    mending_check(&mending);
+    expect_kept(mending.broken, round, count_descriptors() - before);
+    return failed;
+}
+
+static void sweep(bool (*once)(const struct fault *fault, uint64_t round,
+                               uint64_t number),
+                  struct fault fault)
 {
     const char *how = getenv("HOLDFAST_FAILURES");
     bool all = how && strcmp(how, "all") == 0;
-    uint64_t number = 1;
-    start();
-    control->fail_error = error;
-    control->fail_way = way;
-    control->fail_forever = forever;
-    while (number < LIVES_MAX && live(kind, number, all)) {
-        number++;
+    uint64_t round = 1;
+    while (round < LIVES_MAX && once(&fault, round, all ? round : 0)) {
+        round++;
     }
-    cr_assert_gt(number, 1, "nothing failed");
-    cr_assert_lt(number, LIVES_MAX);
-    (void)fprintf(stderr, "%llu lives\n", (unsigned long long)number);
+    cr_assert_gt(round, 1, "nothing failed");
+    cr_assert_lt(round, LIVES_MAX);
+    (void)fprintf(stderr, "%llu lives\n", (unsigned long long)round);
+}
+
+static void sweep_lives(struct fault fault)
+{
+    start();
+    sweep(live, fault);
+}
+
+static void sweep_mending(struct fault fault)
+{
+    start();
+    mending_start(&mending);
+    sweep(mend, fault);
+    mending_end(&mending);
 }
 
 Test(journal_failures, no_memory)
 {
-    sweep(CONTROL_MEMORY, ENOMEM, CONTROL_ERROR, false);
+    sweep_lives((struct fault){.kind = CONTROL_MEMORY, .error = ENOMEM});
 }
 
 Test(journal_failures, a_write_fails)
 {
-    sweep(CONTROL_WRITE, EIO, CONTROL_ERROR, false);
+    sweep_lives((struct fault){.kind = CONTROL_WRITE, .error = EIO});
 }
 
 Test(journal_failures, a_write_is_short)
 {
-    sweep(CONTROL_WRITE, ENOSPC, CONTROL_SHORT, false);
+    sweep_lives(
+        (struct fault){.kind = CONTROL_WRITE, .error = ENOSPC, .way = CONTROL_SHORT});
 }
 
 Test(journal_failures, a_sync_fails)
 {
-    sweep(CONTROL_SYNC, EIO, CONTROL_ERROR, false);
+    sweep_lives((struct fault){.kind = CONTROL_SYNC, .error = EIO});
 }
 
 Test(journal_failures, a_file_keeps_its_size)
 {
-    sweep(CONTROL_SIZE, ENOSPC, CONTROL_ERROR, false);
+    sweep_lives((struct fault){.kind = CONTROL_SIZE, .error = ENOSPC});
+}
+
+Test(journal_failures, no_file_grows)
+{
+    sweep_lives((struct fault){.kind = CONTROL_SIZE, .error = ENOSPC, .forever = true});
 }
 
 Test(journal_failures, a_name_is_not_given)
 {
-    sweep(CONTROL_NAME, EACCES, CONTROL_ERROR, false);
+    sweep_lives((struct fault){.kind = CONTROL_NAME, .error = EACCES});
 }
 
 Test(journal_failures, a_look_fails)
 {
-    sweep(CONTROL_LOOK, EIO, CONTROL_ERROR, false);
+    sweep_lives((struct fault){.kind = CONTROL_LOOK, .error = EIO});
 }
 
 Test(journal_failures, nothing_starts)
 {
-    sweep(CONTROL_START, EAGAIN, CONTROL_ERROR, false);
+    sweep_lives((struct fault){.kind = CONTROL_START, .error = EAGAIN});
 }
 
 Test(journal_failures, lmdb_fails)
 {
-    sweep(CONTROL_LMDB, EIO, CONTROL_ERROR, false);
+    sweep_lives((struct fault){.kind = CONTROL_LMDB, .error = EIO});
 }
 
 Test(journal_failures, the_map_is_full_once)
 {
-    sweep(CONTROL_PUT, MDB_MAP_FULL, CONTROL_ERROR, false);
+    sweep_lives((struct fault){.kind = CONTROL_PUT, .error = MDB_MAP_FULL});
 }
 
 Test(journal_failures, the_map_stays_full)
 {
-    sweep(CONTROL_PUT, MDB_MAP_FULL, CONTROL_ERROR, true);
+    sweep_lives(
+        (struct fault){.kind = CONTROL_PUT, .error = MDB_MAP_FULL, .forever = true});
+}
+
+/* ---- Repairing what is damaged ----------------------------------------------------- */
+
+Test(journal_mending, no_memory)
+{
+    sweep_mending((struct fault){.kind = CONTROL_MEMORY, .error = ENOMEM});
+}
+
+Test(journal_mending, a_write_fails)
+{
+    sweep_mending((struct fault){.kind = CONTROL_WRITE, .error = EIO});
+}
+
+Test(journal_mending, a_look_fails)
+{
+    sweep_mending((struct fault){.kind = CONTROL_LOOK, .error = EIO});
+}
+
+Test(journal_mending, nothing_starts)
+{
+    sweep_mending((struct fault){.kind = CONTROL_START, .error = EAGAIN});
+}
+
+Test(journal_mending, lmdb_fails)
+{
+    sweep_mending((struct fault){.kind = CONTROL_LMDB, .error = EIO});
 }
