@@ -547,8 +547,10 @@ static int measure(const char *path, uint64_t *out_map_bytes, struct err *err)
     struct stat about = {0};
     buf_printf(&name, "%s/data.mdb", path);
     const char *text = buf_text(&name);
-    int rc = text ? ERR_OK : err_set(err, ERR_NOMEM, 0, "out of memory");
-    if (!rc && stat(text, &about)) {
+    int rc = ERR_OK;
+    if (!text) {
+        rc = err_set(err, ERR_NOMEM, 0, "out of memory");
+    } else if (stat(text, &about)) {
         rc = errno == ENOENT || errno == ENOTDIR
                  ? err_set(err, ERR_NOT_FOUND, 0,
                            "there is no journal at %s: it has no data.mdb", path)
