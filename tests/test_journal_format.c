@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
+#define XXH_INLINE_ALL
+#include <xxhash.h>
 
 /* ---- Golden files ---------------------------------------------------------------- */
 
@@ -341,6 +343,228 @@ Test(journal_format, a_sealed_record_shows_each_flipped_bit)
         out.data[bit / 8] = (char)(out.data[bit / 8] ^ (1 << bit % 8));
     }
     buf_free(&out);
+}
+
+/* ---- Forged: the checksums are right, what they seal is not ---------------------------
+ */
+
+enum { SEAL = 8, FORGED_MAX = 1024 };
+
+static struct slice seal(char *bytes, size_t len)
+{
+    uint64_t sum = XXH3_64bits(bytes, len);
+    for (size_t i = 0; i < SEAL; i++) {
+        bytes[len + i] = (char)(sum >> (8 * i));
+    }
+    return slice_of(bytes, len + SEAL);
+}
+
+static int decode_identity(struct slice value, struct err *err)
+{
+    struct format_identity identity;
+    return format_identity_decode(value, &identity, err);
+}
+
+static int decode_state(struct slice value, struct err *err)
+{
+    struct format_state state;
+    return format_state_decode(value, &state, err);
+}
+
+static int decode_lane(struct slice value, struct err *err)
+{
+    struct format_lane lane;
+    return format_lane_decode(value, &lane, err);
+}
+
+static int decode_receipt(struct slice value, struct err *err)
+{
+    struct format_receipt receipt;
+    return format_receipt_decode(value, &receipt, err);
+}
+
+static int decode_dead(struct slice value, struct err *err)
+{
+    struct format_dead dead;
+    return format_dead_decode(value, &dead, err);
+}
+
+static const struct {
+    const char *golden;
+    int (*decode)(struct slice value, struct err *err);
+} sealed[] = {{"identity", decode_identity},
+              {"state", decode_state},
+              {"lane", decode_lane},
+              {"receipt", decode_receipt},
+              {"dead", decode_dead}};
+
+static void expect_forged(size_t which, struct slice value, enum err_code code)
+{
+    struct err err = {0};
+    char *exact = malloc(value.len + !value.len); /* so that a read behind it is seen */
+    memcpy(exact, value.data, value.len);
+    int rc = sealed[which].decode(slice_of(exact, value.len), &err);
+    cr_assert_eq(rc, (int)code, "%s of %zu bytes: %s", sealed[which].golden, value.len,
+                 err_name((enum err_code)rc));
+    free(exact);
+}
+
+Test(journal_format, a_sealed_record_of_another_length_is_refused)
+{
+    for (size_t which = 0; which < sizeof sealed / sizeof *sealed; which++) {
+        struct buf golden = {0};
+        char forged[FORGED_MAX] = {0};
+        read_golden(FORMAT_VERSION, sealed[which].golden, &golden);
+        size_t len = golden.len - SEAL;
+        memcpy(forged, golden.data, len);
+        expect_forged(which, seal(forged, len), ERR_OK);
+        for (size_t cut = 0; cut < len; cut++) {
+            memcpy(forged, golden.data, len);
+            expect_forged(which, seal(forged, cut), ERR_CORRUPT);
+            expect_forged(which, slice_of(forged, cut), ERR_CORRUPT);
+        }
+        memcpy(forged, golden.data, len);
+        forged[len] = 0;
+        expect_forged(which, seal(forged, len + 1), ERR_CORRUPT);
+        forged[0] = 0;
+        expect_forged(which, seal(forged, len), ERR_CORRUPT);
+        forged[0] = FORMAT_VERSION + 1;
+        expect_forged(which, seal(forged, len), ERR_VERSION);
+        buf_free(&golden);
+    }
+}
+
+Test(journal_format, a_dead_letter_that_can_t_be_is_refused)
+{
+    char forged[FORGED_MAX];
+    char name[JOURNAL_STREAM_MAX + 1];
+    struct buf out = {0};
+    struct format_dead got;
+    struct err err = {0};
+    memset(name, 'n', sizeof name);
+    struct format_dead dead = {.state = JOURNAL_DEAD_CONFLICT,
+                               .stream = slice_of(name, sizeof name - 1)};
+    format_dead_encode(&out, &dead);
+    cr_assert_eq(format_dead_decode(buf_slice(&out), &got, &err), ERR_OK);
+    memcpy(forged, out.data, out.len);
+    forged[1] = JOURNAL_DEAD_CONFLICT + 1;
+    cr_assert_eq(format_dead_decode(seal(forged, out.len - SEAL), &got, &err),
+                 ERR_CORRUPT);
+    buf_clear(&out);
+    dead.stream = slice_of(name, sizeof name);
+    format_dead_encode(&out, &dead);
+    cr_assert_eq(format_dead_decode(buf_slice(&out), &got, &err), ERR_CORRUPT);
+    buf_free(&out);
+}
+
+/* What is said of it is cut, not refused. */
+Test(journal_format, a_long_reason_is_cut)
+{
+    char detail[FORMAT_FIELD_MAX + 50];
+    struct buf out = {0};
+    struct format_dead got;
+    struct err err = {0};
+    memset(detail, 'd', sizeof detail);
+    struct format_dead dead = {.detail = slice_of(detail, sizeof detail)};
+    format_dead_encode(&out, &dead);
+    cr_assert_eq(format_dead_decode(buf_slice(&out), &got, &err), ERR_OK);
+    cr_assert_eq(got.detail.len, FORMAT_FIELD_MAX);
+    buf_free(&out);
+}
+
+/* `at` of the header is `byte`, its checksum is right. */
+static int decode_header_with(size_t at, uint8_t byte)
+{
+    uint8_t raw[512];
+    struct entry_header header;
+    struct entry_header got;
+    struct err err = {0};
+    struct slice entry = sample_entry(&header, raw);
+    raw[at] = byte;
+    (void)seal((char *)raw, header.header_len - SEAL);
+    return format_entry_decode(entry, &got, &err);
+}
+
+Test(journal_format, a_header_that_can_t_be_is_refused)
+{
+    enum { STATE_AT = 5, LENGTH_AT = 6, PAYLOAD_AT = 80, STREAM_LEN_AT = 100 };
+    cr_assert_eq(decode_header_with(STATE_AT, JOURNAL_ENTRY_FULL), ERR_OK);
+    cr_assert_eq(decode_header_with(STATE_AT, JOURNAL_ENTRY_GAP), ERR_CORRUPT);
+    cr_assert_eq(decode_header_with(STATE_AT, JOURNAL_ENTRY_GAP + 1), ERR_CORRUPT);
+    cr_assert_eq(decode_header_with(STREAM_LEN_AT, 3), ERR_CORRUPT);
+    cr_assert_eq(decode_header_with(STREAM_LEN_AT, 255), ERR_CORRUPT);
+    cr_assert_eq(decode_header_with(STREAM_LEN_AT + 1, 0), ERR_CORRUPT);
+    cr_assert_eq(decode_header_with(LENGTH_AT, 255), ERR_CORRUPT);
+    cr_assert_eq(decode_header_with(LENGTH_AT + 1, 1), ERR_CORRUPT);
+    for (size_t at = PAYLOAD_AT; at < PAYLOAD_AT + 8; at++) {
+        cr_assert_neq(decode_header_with(at, 77), ERR_OK, "%zu", at);
+    }
+}
+
+Test(journal_format, keys_that_can_t_be_are_refused)
+{
+    static const struct slice lanes[] = {
+        {"", 0}, {"L\0\0\0\0", 5}, {"M\0\0\0\0s", 6}, {"L\0\0\0\0s\0", 7}};
+    char stream[JOURNAL_STREAM_MAX + 1];
+    char key[6 + JOURNAL_STREAM_MAX] = "L";
+    uint64_t seq = 0;
+    uint32_t number = 0;
+    int64_t at_us = 0;
+    struct err err = {0};
+    for (size_t i = 0; i < sizeof lanes / sizeof *lanes; i++) {
+        cr_assert_eq(format_lane_key_decode(lanes[i], stream, &number, &err), ERR_CORRUPT,
+                     "%zu", i);
+    }
+    memset(key + 5, 's', sizeof key - 5);
+    cr_assert_eq(format_lane_key_decode(slice_of(key, sizeof key), stream, &number, &err),
+                 ERR_CORRUPT);
+    cr_assert_eq(
+        format_lane_key_decode(slice_of(key, sizeof key - 1), stream, &number, &err),
+        ERR_OK);
+    cr_assert_eq(format_receipt_time_decode(slice_of(key, 16), &at_us, &err),
+                 ERR_CORRUPT);
+    cr_assert_eq(format_dead_key_decode(slice_of(key, 11), &seq, &number, &err),
+                 ERR_CORRUPT);
+}
+
+Test(journal_format, a_sentinel_that_can_t_be_is_refused)
+{
+#define HEAD "holdfast journal\nversion "
+#define ID "00112233445566778899aabbccddeeff"
+    static const char *const texts[] = {
+        "",
+        HEAD,
+        "another journal\nversion 2\nid " ID "\n",
+        HEAD "0\nid " ID "\n",
+        HEAD "x\nid " ID "\n",
+        HEAD "2\nno " ID "\n",
+        HEAD "2\nid " ID,
+        HEAD "2\nid " ID "00\n",
+        HEAD "2\nid 0011\n",
+        HEAD "2\nid " ID "\nand more that is too long for what a journal.id may hold, as "
+             "if it had grown in some way\n",
+    };
+    char id[JOURNAL_ID_TEXT];
+    struct err err = {0};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        cr_assert_eq(format_sentinel_decode(slice_text(texts[i]), id, &err), ERR_CORRUPT,
+                     "%zu", i);
+    }
+    cr_assert_eq(format_sentinel_decode(SLICE_LITERAL(HEAD "2\nid " ID "\n"), id, &err),
+                 ERR_OK);
+    cr_assert_str_eq(id, ID);
+}
+
+Test(journal_format, an_entry_follows_by_both_counts)
+{
+    struct entry_header before = {.running = 10, .retried = 2};
+    struct entry_header next = {.records = 5, .accepted = 3, .running = 13, .retried = 4};
+    cr_assert(format_entry_follows(&next, &before));
+    before.retried = 3;
+    cr_assert_not(format_entry_follows(&next, &before));
+    before.retried = 2;
+    before.running = 11;
+    cr_assert_not(format_entry_follows(&next, &before));
 }
 
 /* ---- The reserve ----------------------------------------------------------------- */
