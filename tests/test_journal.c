@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -596,5 +597,213 @@ Test(journal, rewinding_an_unknown_lane_harms_nobody)
     cr_assert_eq(journal_rewind(kit.journal, "none", 7, &start, &err), ERR_NOT_FOUND);
     cr_assert_eq(journal_health(kit.journal, &err), ERR_OK);
     kit_append(&kit, "mozi", 0, "row");
+    kit_end(&kit);
+}
+
+Test(journal, bounds_of_a_configuration)
+{
+    struct kit kit;
+    struct err err;
+    kit_start(&kit);
+    struct journal_config config = kit.config;
+    kit.config.path = NULL;
+    cr_assert_eq(kit_open_fails(&kit, &err), ERR_INVALID);
+    kit.config.path = "";
+    cr_assert_eq(kit_open_fails(&kit, &err), ERR_INVALID);
+    kit.config = config;
+    kit.config.clock = NULL;
+    cr_assert_eq(kit_open_fails(&kit, &err), ERR_INVALID);
+    kit.config = config;
+    kit.config.size_max = (256 << 10) - 1;
+    cr_assert_eq(kit_open_fails(&kit, &err), ERR_INVALID);
+    cr_assert(strstr(err.message, "max_size"), "%s", err.message);
+    kit.config.size_max++;
+    kit_open(&kit);
+    kit_end(&kit);
+}
+
+static void expect_refused(struct kit *kit, struct journal_part *part, const char *what)
+{
+    struct journal_append append = {.parts = part, .part_count = 1};
+    cr_assert_eq(journal_append_wait(kit->journal, &append), ERR_INVALID, "%s", what);
+    cr_assert(append.err.message[0]);
+}
+
+Test(journal, bounds_of_a_part)
+{
+    struct kit kit;
+    struct journal_dead_letter letter = {.reason = "bad", .field = "", .detail = ""};
+    struct journal_dead_place places[] = {{.seq = 3, .index = 1}, {.seq = 3, .index = 2}};
+    const struct journal_part sound = {.stream = "s", .records = 2};
+    struct journal_part part = sound;
+    kit_start(&kit);
+    kit_open(&kit);
+    part.stream = NULL;
+    expect_refused(&kit, &part, "no stream");
+    part = sound;
+    part.dead = &letter;
+    part.dead_count = 3;
+    expect_refused(&kit, &part, "more dead letters than records");
+    part.dead_count = 1;
+    letter.reason = NULL;
+    expect_refused(&kit, &part, "no reason");
+    letter = (struct journal_dead_letter){.reason = "bad", .detail = ""};
+    expect_refused(&kit, &part, "no field");
+    letter = (struct journal_dead_letter){.reason = "bad", .field = ""};
+    expect_refused(&kit, &part, "no detail");
+    letter.detail = "";
+    part.retried = places;
+    expect_refused(&kit, &part, "a retry with a dead letter of its own");
+    part.dead_count = 0;
+    places[1].index = 1;
+    expect_refused(&kit, &part, "a place twice");
+    places[1].seq = 2;
+    expect_refused(&kit, &part, "places out of order");
+    cr_assert_eq(kit_append(&kit, "s", 0, "row"), 1, "nothing was written");
+    kit_end(&kit);
+}
+
+Test(journal, bounds_of_a_receipt_and_a_setting)
+{
+    static char text[JOURNAL_ANSWER_MAX + 1];
+    static const uint8_t sum[16];
+    struct kit kit;
+    struct buf found = {0};
+    uint64_t seq = 0;
+    struct err err = {0};
+    struct journal_part part = {.stream = "s", .records = 1};
+    struct journal_append append = {.parts = &part, .part_count = 1};
+    memset(text, 'x', sizeof text - 1);
+    kit_start(&kit);
+    kit_open(&kit);
+    append.receipt.scope_key = slice_of(text, JOURNAL_RECEIPT_KEY_MAX + 1);
+    cr_assert_eq(journal_append_wait(kit.journal, &append), ERR_INVALID);
+    cr_assert_eq(journal_receipt_find(kit.journal, append.receipt.scope_key, sum, &seq,
+                                      &found, &err),
+                 ERR_NOT_FOUND);
+    cr_assert_eq(
+        journal_receipt_find(kit.journal, slice_of("", 0), sum, &seq, &found, &err),
+        ERR_NOT_FOUND);
+    append.receipt.scope_key.len--;
+    append.receipt.answer = slice_of(text, sizeof text);
+    cr_assert_eq(journal_append_wait(kit.journal, &append), ERR_INVALID);
+    append.receipt.answer.len--;
+    cr_assert_eq(journal_append_wait(kit.journal, &append), ERR_OK);
+
+    cr_assert_eq(journal_setting_put(kit.journal, text, "", &err), ERR_INVALID);
+    cr_assert_eq(journal_setting_put(kit.journal, "a", text, &err), ERR_INVALID);
+    cr_assert_eq(journal_setting_put(kit.journal, "", "", NULL), ERR_INVALID);
+    cr_assert_eq(journal_setting_get(kit.journal, text, &found, &err), ERR_NOT_FOUND);
+    cr_assert_eq(journal_setting_get(kit.journal, "", &found, &err), ERR_NOT_FOUND);
+    kit_end(&kit);
+}
+
+/* ---- The queue ------------------------------------------------------------------- */
+
+struct gate {
+    sem_t entered;
+    sem_t opened;
+};
+
+static void wait_at_gate(struct journal_append *append)
+{
+    struct gate *gate = append->context;
+    (void)sem_post(&gate->entered);
+    (void)sem_wait(&gate->opened);
+}
+
+static void count_done(struct journal_append *append)
+{
+    (void)sem_post(append->context);
+}
+
+/* The writer is kept busy by the first one's `done`. */
+Test(journal, a_full_queue_takes_no_more)
+{
+    struct kit kit;
+    struct gate gate;
+    sem_t finished;
+    struct journal_part part = {.stream = "s",
+                                .records = 1,
+                                .payload = SLICE_LITERAL("sixty bytes, or nearly so")};
+    struct journal_append first = {
+        .parts = &part, .part_count = 1, .done = wait_at_gate, .context = &gate};
+    struct journal_append second = {
+        .parts = &part, .part_count = 1, .done = count_done, .context = &finished};
+    struct journal_append third = second;
+    kit_start(&kit);
+    kit.config.queue_bytes_max = 2 * part.payload.len - 1;
+    kit_open(&kit);
+    (void)sem_init(&gate.entered, 0, 0);
+    (void)sem_init(&gate.opened, 0, 0);
+    (void)sem_init(&finished, 0, 0);
+    journal_submit(kit.journal, &first);
+    (void)sem_wait(&gate.entered);
+    journal_submit(kit.journal, &second);
+    cr_assert_eq(kit_stat(&kit).queue_bytes, part.payload.len);
+    journal_submit(kit.journal, &third);
+    cr_assert_eq(third.err.code, ERR_BUSY, "told at once");
+    cr_assert(strstr(third.err.message, "try again"), "%s", third.err.message);
+    (void)sem_post(&gate.opened);
+    (void)sem_wait(&finished);
+    (void)sem_wait(&finished);
+    cr_assert_eq(second.err.code, ERR_OK);
+    cr_assert_eq(journal_append_wait(kit.journal, &third), ERR_OK, "there is room again");
+    kit_end(&kit);
+}
+
+struct late {
+    struct kit *kit;
+    struct journal_append append;
+    sem_t told;
+    int setting;
+    bool armed;
+};
+
+/* On the writer's thread, behind its last commit. */
+static void come_late(void *context)
+{
+    struct late *late = context;
+    if (late->armed) {
+        late->armed = false;
+        journal_submit(late->kit->journal, &late->append);
+        late->setting = journal_setting_put(late->kit->journal, "a", "b", NULL);
+    }
+}
+
+Test(journal, a_closing_one_takes_no_more)
+{
+    struct kit kit;
+    struct journal_part part = {.stream = "s", .records = 1};
+    struct late late = {
+        .kit = &kit,
+        .append = {
+            .parts = &part, .part_count = 1, .done = count_done, .context = &late.told}};
+    kit_start(&kit);
+    kit_open(&kit);
+    (void)sem_init(&late.told, 0, 0);
+    uint64_t seq = kit_append(&kit, "s", 0, "row");
+    journal_set_listener(kit.journal, come_late, &late);
+    kit_done(&kit, seq); /* closing commits the mark */
+    late.armed = true;
+    kit_close(&kit);
+    (void)sem_wait(&late.told);
+    cr_assert_eq(late.append.err.code, ERR_CLOSED, "%s", late.append.err.message);
+    cr_assert_eq(late.setting, ERR_CLOSED);
+    kit_open(&kit);
+    cr_assert_eq(kit_stat(&kit).next_seq, seq + 1);
+    cr_assert_eq(kit_lane(&kit, "s", 0).done.seq, seq);
+    kit_end(&kit);
+}
+
+/* Whoever wants no explanation gets the code all the same. */
+Test(journal, an_error_without_an_explanation)
+{
+    struct kit kit;
+    struct journal_position none = {0};
+    kit_start(&kit);
+    kit_open(&kit);
+    cr_assert_eq(journal_rewind(kit.journal, "none", 7, &none, NULL), ERR_NOT_FOUND);
+    cr_assert_eq(journal_health(kit.journal, NULL), ERR_OK);
     kit_end(&kit);
 }
