@@ -272,6 +272,17 @@ static int lose_before_first(struct repairing *repairing, struct err *err)
     return rc;
 }
 
+/* A lane has entries that are not applied, so that some must be there. */
+static bool is_pending(const struct mend *mend)
+{
+    bool pending = false;
+    for (size_t i = 0; i < mend->lane_count; i++) {
+        const struct format_lane *record = &mend->lanes[i].record;
+        pending = pending || record->last.seq > record->done.seq;
+    }
+    return pending;
+}
+
 static int salvage(struct repairing *repairing, struct err *err)
 {
     struct salvage_plan plan = {.path = repairing->path, .from = 1};
@@ -287,7 +298,9 @@ static int salvage(struct repairing *repairing, struct err *err)
     }
     /* The end that the state record knows of, or nothing at all. */
     uint64_t end = repairing->mend.next_seq;
-    bool nothing = !repairing->any && (repairing->doubt || repairing->repair->problem[0]);
+    bool nothing =
+        !repairing->any && (repairing->doubt || repairing->repair->problem[0] ||
+                            is_pending(&repairing->mend));
     if (!rc && nothing) {
         rc = lose(repairing, 1, end ? end : UINT64_MAX, err);
     } else if (!rc && repairing->any) {
