@@ -7,6 +7,7 @@
  *   hold          appends an entry, marks it done, writes a byte, waits for its input
  *                 to end
  *   sync-fails    the sync of a commit fails with EIO; 0 if all callers are told rightly
+ *   expire N      marks entry N done and lets it and what is before it leave
  *   die-at-sync N as append with one producer, but the N-th sync kills the process
  */
 #include "tests/journal_kit.h"
@@ -122,6 +123,30 @@ static int run_hold(const char *path)
     return 0;
 }
 
+/* ---- expire ---------------------------------------------------------------------- */
+
+static int run_expire(const char *path, uint64_t seq)
+{
+    struct kit kit = {.path = ""};
+    struct journal_config config;
+    struct err err = {0};
+    journal_config_defaults(&config);
+    config.path = path;
+    config.retain_us = 0;
+    config.preallocate = 0;
+    if (journal_open(&config, false, &kit.journal, &err)) {
+        (void)fprintf(stderr, "%s\n", err.message);
+        return 2;
+    }
+    kit_done(&kit, seq);
+    journal_confirm(kit.journal, "s", 0, true);
+    while (kit_state(&kit, seq) != -1) {
+        kit_commit(&kit);
+    }
+    journal_close(kit.journal);
+    return 0;
+}
+
 /* ---- sync-fails ------------------------------------------------------------------ */
 
 enum { IN_GROUP = 3 };
@@ -228,6 +253,9 @@ int main(int argc, char **argv)
     }
     if (strcmp(argv[1], "hold") == 0) {
         return run_hold(argv[2]);
+    }
+    if (strcmp(argv[1], "expire") == 0) {
+        return run_expire(argv[2], (uint64_t)number);
     }
     if (strcmp(argv[1], "sync-fails") == 0) {
         return run_sync_fails(argv[2]);

@@ -415,6 +415,7 @@ Test(journal_format, a_sealed_record_of_another_length_is_refused)
         struct buf golden = {0};
         char forged[FORGED_MAX] = {0};
         read_golden(FORMAT_VERSION, sealed[which].golden, &golden);
+        cr_assert(golden.data && golden.len > SEAL);
         size_t len = golden.len - SEAL;
         memcpy(forged, golden.data, len);
         expect_forged(which, seal(forged, len), ERR_OK);

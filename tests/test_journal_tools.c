@@ -242,6 +242,79 @@ Test(journal_tools, a_backup_without_room_leaves_nothing)
     kit_end(&kit);
 }
 
+enum { MANY = 600, EACH = 20000 };
+
+/* So many that they don't go over in one piece, in one commit. */
+static void append_many(struct kit *kit)
+{
+    static struct journal_part parts[MANY];
+    char *bytes = kit_bytes(EACH, 1);
+    for (size_t i = 0; i < MANY; i++) {
+        parts[i] = (struct journal_part){
+            .stream = "s", .records = 1, .payload = slice_of(bytes, EACH)};
+    }
+    struct journal_append append = {.parts = parts, .part_count = MANY};
+    cr_assert_eq(journal_append_wait(kit->journal, &append), ERR_OK, "%s",
+                 append.err.message);
+    free(bytes);
+}
+
+struct leaving {
+    struct kit *kit;
+    unsigned up_to; /* 0: they have left */
+};
+
+/* The writer goes on while half of them are copied. */
+static void let_them_leave(const char *step, uint64_t bytes, uint64_t entries,
+                           void *context)
+{
+    struct leaving *leaving = context;
+    (void)bytes;
+    (void)entries;
+    if (leaving->up_to && strcmp(step, "copy") == 0) {
+        struct kit_program program = kit_run(leaving->kit, "expire", leaving->up_to);
+        cr_assert_eq(kit_wait(&program), 0);
+        leaving->up_to = 0;
+    }
+}
+
+/* What was copied before the front moved past it is dropped: the copy is dense. */
+static void back_up_while_they_leave(unsigned up_to)
+{
+    struct kit kit;
+    char target[128];
+    struct journal_verify_result result;
+    struct err err = {0};
+    kit_start(&kit);
+    place(&kit, "copy", target);
+    kit.config.size_max = 64 << 20;
+    kit_open(&kit);
+    append_many(&kit);
+    kit_close(&kit);
+    struct leaving leaving = {.kit = &kit, .up_to = up_to};
+    struct journal_progress progress = {.report = let_them_leave, .context = &leaving};
+    int rc = journal_backup(kit.path, target, &progress, &result, &err);
+    cr_assert(rc == ERR_OK, "%s", err.message);
+    cr_assert_eq(leaving.up_to, 0);
+    cr_assert_eq(result.entries, MANY - up_to);
+    cr_assert_eq(result.first_seq, up_to < MANY ? up_to + 1 : 0);
+    kit.config.path = target;
+    kit_open(&kit);
+    cr_assert_eq(kit_lane(&kit, "s", 0).done.seq, up_to);
+    cr_assert_eq(kit_append(&kit, "s", 0, "next"), MANY + 1);
+    kit_end(&kit);
+}
+
+Test(journal_tools, a_backup_while_its_first_entries_leave)
+{
+    back_up_while_they_leave(MANY - 100);
+}
+
+Test(journal_tools, a_backup_while_all_entries_leave)
+{
+    back_up_while_they_leave(MANY);
+}
+
 /* ---- adopt ----------------------------------------------------------------------- */
 
 static struct journal_adoption adopt(struct kit *kit)
