@@ -1,5 +1,6 @@
 /* Copies, mending and new identities of journals that were really used, damaged, copied.
  */
+#include "journal/format.h"
 #include "journal/tools.h"
 #include "tests/lane_kit.h"
 
@@ -741,6 +742,76 @@ Test(journal_tools, a_repair_of_a_file_that_was_cut_off)
     journal_repair_free(&made);
     kit.config.path = target;
     kit_open(&kit);
+    kit_end(&kit);
+}
+
+enum { HALF = 33000, LAST = 66000, DONE = LAST - 5, FROM = 11, TO = LAST - 20 };
+
+static void append_half(struct kit *kit)
+{
+    struct journal_part *parts = calloc(HALF, sizeof *parts);
+    cr_assert(parts);
+    for (size_t i = 0; i < HALF; i++) {
+        parts[i] = (struct journal_part){
+            .stream = "s", .records = 1, .payload = SLICE_LITERAL("row")};
+    }
+    struct journal_append append = {.parts = parts, .part_count = HALF};
+    cr_assert_eq(journal_append_wait(kit->journal, &append), ERR_OK, "%s",
+                 append.err.message);
+    free(parts);
+}
+
+/* Each copy of the headers of entries FROM to TO. */
+static void spoil_headers(const struct kit *kit)
+{
+    enum { STREAM_AT = 101 };
+    int fd = open_data(kit);
+    off_t len = lseek(fd, 0, SEEK_END);
+    char *bytes = malloc((size_t)len);
+    cr_assert_eq(pread(fd, bytes, (size_t)len, 0), len);
+    char *at = bytes;
+    while ((at = memmem(at, (size_t)(bytes + len - at), "HFEN", 4))) {
+        struct entry_header header;
+        struct slice value = {at, format_header_len(strlen("s")) + strlen("row")};
+        bool whole = at + value.len <= bytes + len &&
+                     format_entry_decode(value, &header, NULL) == ERR_OK;
+        if (whole && header.seq >= FROM && header.seq <= TO) {
+            at[STREAM_AT] ^= 1;
+        }
+        at++;
+    }
+    cr_assert_eq(pwrite(fd, bytes, (size_t)len, 0), len);
+    free(bytes);
+    cr_assert_eq(close(fd), 0);
+}
+
+/* A gap for each would be more than there is to keep: the applied ones before them go. */
+Test(journal_tools, a_repair_that_lost_very_many_applied_entries_begins_behind_them)
+{
+    struct kit kit;
+    char target[128];
+    kit_start(&kit);
+    place(&kit, "mended", target);
+    kit.config.size_max = 64 << 20;
+    kit_open(&kit);
+    append_half(&kit);
+    append_half(&kit);
+    kit_done(&kit, DONE);
+    kit_close(&kit);
+    spoil_headers(&kit);
+    struct journal_repair made = repair(&kit, target);
+    cr_assert_eq(made.result.first_seq, TO, "the one that its successor knows is a gap");
+    cr_assert_eq(made.loss_count, 1);
+    cr_assert_eq(made.result.last_seq, LAST);
+    cr_assert_eq(made.dropped, FROM - 1);
+    cr_assert_eq(made.pending, 0);
+    cr_assert(journal_repair_lost(&made));
+    journal_repair_free(&made);
+    kit.config.path = target;
+    kit_open(&kit);
+    struct journal_entries entries = kit_read(&kit, "s", 0, DONE);
+    cr_assert_eq(entries.count, (size_t)5, "what is pending is there");
+    journal_entries_free(&entries);
     kit_end(&kit);
 }
 
