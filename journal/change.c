@@ -88,7 +88,8 @@ int handle_measure(const struct journal *journal, const struct extent *extent,
     const struct store *store = &journal->store;
     struct statvfs disk;
     if (fstatvfs(store->data_fd, &disk)) {
-        return err_set(err, ERR_IO, 0, "cannot ask how full the journal's disk is");
+        return err_set_errno(err, ERR_IO, errno,
+                             "cannot ask how full the journal's disk is");
     }
     uint64_t end = store_end_bytes(store);
     uint64_t used = store_used_pages(trees) * store->page_size;

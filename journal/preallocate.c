@@ -148,11 +148,17 @@ int preallocate_secure(struct journal *journal, uint64_t bytes, struct err *err)
     if (from >= wanted) {
         return ERR_OK;
     }
-    if (!fallocate(journal->store.data_fd, 0, (off_t)from, (off_t)(wanted - from))) {
-        return handle_look_at_file(journal, &journal->extent, err);
+    int failed = 0;
+    if (fallocate(journal->store.data_fd, 0, (off_t)from, (off_t)(wanted - from))) {
+        failed = errno;
     }
-    if (errno == ENOSPC || errno == EDQUOT || errno == EFBIG) {
-        return err_set_errno(err, ERR_FULL, errno, "the journal's disk is full");
+    /* One that failed may have taken a part. */
+    rc = handle_look_at_file(journal, &journal->extent, err);
+    if (rc || !failed) {
+        return rc;
+    }
+    if (failed == ENOSPC || failed == EDQUOT || failed == EFBIG) {
+        return err_set_errno(err, ERR_FULL, failed, "the journal's disk is full");
     }
     return preallocate_reach(journal, bytes, err);
 }
