@@ -49,8 +49,8 @@ const char *alert_rule_advice(enum alert_rule rule)
             "dead_letters.max_size: when they are full, intake refuses.",
         [ALERT_JOURNAL_FULL] = "Intake refuses when it is full. Let the database take "
                                "the backlog, or raise journal.max_size.",
-        [ALERT_DISK_FULL] = "Free the disk of the journal: intake refuses when it is "
-                            "full.",
+        [ALERT_DISK_FULL] = "Free the disk of the journal, or lower journal.retain: "
+                            "intake refuses when it is full.",
         [ALERT_RETENTION] =
             "Applied entries give way early: a database restored from longer ago can't "
             "be caught up. Raise journal.max_size, or lower journal.retain.",

@@ -190,7 +190,7 @@ static void add_journal(struct alert_samples *samples, const struct report *repo
         (unsigned long long)stat->dead_letters, text);
     sample.rule = ALERT_DISK_FULL;
     sample.subject = "disk";
-    sample.value = (double)stat->disk_free_bytes;
+    sample.value = (double)report_disk_room_bytes(report);
     char room[UNITS_TEXT];
     units_format_size(stat->disk_free_bytes, text);
     units_format_size(stat->free_bytes, room);

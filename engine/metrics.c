@@ -208,12 +208,14 @@ static void put_dead_lettered(struct buf *out, const struct report *report)
     }
 }
 
-static void put_journal(struct buf *out, const struct journal_stat *stat, int64_t wall_us)
+static void put_journal(struct buf *out, const struct report *report, int64_t wall_us)
 {
+    const struct journal_stat *stat = &report->stat;
     put_one(out, "holdfast_journal_bytes", "gauge", "Bytes in use in the journal.",
             (double)stat->used_bytes);
-    put_one(out, "holdfast_journal_capacity_bytes", "gauge", "journal.max_size.",
-            (double)stat->size_max);
+    put_one(out, "holdfast_journal_capacity_bytes", "gauge",
+            "journal.max_size, or what the journal's disk has room for.",
+            (double)report_capacity_bytes(report));
     put_one(out, "holdfast_journal_free_bytes", "gauge",
             "What intake may still take before it is refused.", (double)stat->free_bytes);
     put_one(out, "holdfast_journal_disk_free_bytes", "gauge",
@@ -289,7 +291,7 @@ int engine_metrics(struct engine *engine, struct buf *out, struct err *err)
     for (size_t i = 0; i < sizeof lane_metrics / sizeof lane_metrics[0]; i++) {
         put_lanes(out, &report, i, wall_us);
     }
-    put_journal(out, &report.stat, wall_us);
+    put_journal(out, &report, wall_us);
     put_oldest_pending(out, &report, wall_us);
     put_dead_lettered(out, &report);
     put_retries(out, &report);

@@ -109,6 +109,13 @@ uint64_t report_capacity_bytes(const struct report *report)
     return room + stat->reserve_bytes < stat->size_max ? room : stat->size_max;
 }
 
+uint64_t report_disk_room_bytes(const struct report *report)
+{
+    const struct journal_stat *stat = &report->stat;
+    return stat->disk_free_bytes > stat->free_bytes ? stat->disk_free_bytes
+                                                    : stat->free_bytes;
+}
+
 uint64_t report_held_bytes(const struct report *report, int64_t wall_us)
 {
     if (report->stat.refusing) {

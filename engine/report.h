@@ -37,4 +37,8 @@ uint64_t report_held_bytes(const struct report *report, int64_t wall_us);
  * in use and may take. */
 uint64_t report_capacity_bytes(const struct report *report);
 
+/* What is free on the journal's disk or, where that is more, what intake may take though
+ * the disk is nearly full: the journal itself has filled it, and has room within. */
+uint64_t report_disk_room_bytes(const struct report *report);
+
 #endif

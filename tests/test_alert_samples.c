@@ -128,6 +128,27 @@ Test(alert_samples, a_small_disk_is_what_a_journal_fills)
     cr_expect_str_eq(sample_of(&samples, ALERT_DISK_FULL, "disk")->text,
                      "200.0 MiB are free on the journal's disk; intake may take 10.0 MiB "
                      "more");
+    cr_expect_eq(value_of(&samples, ALERT_DISK_FULL, "disk"), (double)MIB(200));
+    alert_samples_free(&samples);
+}
+
+/* Its file doesn't shrink: what is free in it is room too, as long as it can be used. */
+Test(alert_samples, a_disk_that_a_drained_journal_fills_is_not_full)
+{
+    struct report report = {0};
+    report.stat = (struct journal_stat){.size_max = MIB(65536),
+                                        .used_bytes = MIB(10),
+                                        .free_bytes = MIB(9000),
+                                        .reserve_bytes = MIB(256),
+                                        .disk_free_bytes = MIB(200)};
+    struct alert_samples samples = make(&report, NULL, 0);
+    cr_expect_eq(value_of(&samples, ALERT_DISK_FULL, "disk"), (double)MIB(9000));
+    cr_expect(value_of(&samples, ALERT_JOURNAL_FULL, "journal") < 0.01);
+    alert_samples_free(&samples);
+    report.stat.free_bytes = 0; /* others have taken its last block */
+    report.stat.disk_free_bytes = 0;
+    samples = make(&report, NULL, 0);
+    cr_expect_eq(value_of(&samples, ALERT_DISK_FULL, "disk"), 0);
     alert_samples_free(&samples);
 }
 
