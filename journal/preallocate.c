@@ -18,10 +18,7 @@ static int write_zeros(int fd, uint64_t at, uint64_t len)
     static const char zeros[STEP];
     while (len) {
         size_t part = len < STEP ? (size_t)len : STEP;
-        ssize_t put = pwrite(fd, zeros, part, (off_t)at);
-        if (put < 0 && errno == EINTR) {
-            continue;
-        }
+        ssize_t put = store_pwrite(fd, zeros, part, (off_t)at);
         if (put <= 0) {
             return put < 0 ? errno : ENOSPC;
         }

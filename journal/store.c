@@ -47,6 +47,15 @@ int store_error(struct err *err, int rc, const char *what)
     return err_set(err, code, rc > 0 ? rc : 0, "%s: %s", what, mdb_strerror(rc));
 }
 
+ssize_t store_pwrite(int fd, const void *bytes, size_t len, off_t at)
+{
+    ssize_t put;
+    do {
+        put = pwrite(fd, bytes, len, at);
+    } while (put < 0 && errno == EINTR);
+    return put;
+}
+
 /* ---- Open journals of this process ----------------------------------------------- */
 
 /* LMDB's locks are lost for the whole process when one of two handles to the same lock
@@ -300,7 +309,7 @@ static int take_writer_lock(struct store *store, struct err *err)
     }
     int len = snprintf(text, sizeof text, "%ld\n", (long)getpid());
     if (ftruncate(store->lock_fd, 0) ||
-        pwrite(store->lock_fd, text, (size_t)len, 0) != len) {
+        store_pwrite(store->lock_fd, text, (size_t)len, 0) != len) {
         return err_set_errno(err, ERR_IO, errno, "cannot write %s/writer.lock",
                              store->path);
     }

@@ -15,6 +15,7 @@
 #include <lmdb.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct store {
     char *path;
@@ -50,6 +51,9 @@ int store_sentinel_id(const char *path, char out_id[JOURNAL_ID_TEXT], struct err
 
 /* One code for each LMDB result: MDB_MAP_FULL is ERR_FULL, damage ERR_CORRUPT ... */
 int store_error(struct err *err, int rc, const char *what);
+
+/* pwrite(), again where a signal interrupted it. */
+ssize_t store_pwrite(int fd, const void *bytes, size_t len, off_t at);
 
 /* A read transaction; end it with mdb_txn_abort. */
 int store_read_begin(const struct store *store, MDB_txn **out_txn, struct err *err);

@@ -168,7 +168,7 @@ static int write_sentinel(const char *path, const char *id, int how, struct err 
         buf_free(&text);
         return err_set_errno(err, ERR_IO, failed, "cannot create %s", path);
     }
-    ssize_t put = write(fd, text.data, text.len);
+    ssize_t put = store_pwrite(fd, text.data, text.len, 0);
     int failed = put == (ssize_t)text.len ? 0 : put < 0 ? errno : ENOSPC;
     buf_free(&text);
     if (close(fd) && !failed) {

@@ -481,6 +481,7 @@ static void overflow(struct life *life)
     kit_pass(&life->kit, 2 * hour_us);
     put_setting(life);
     look(life, life->kit.journal);
+    mark(life, 1, 0); /* committed by closing */
 }
 
 static void copy(struct life *life)
