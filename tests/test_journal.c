@@ -807,3 +807,98 @@ Test(journal, an_error_without_an_explanation)
     cr_assert_eq(journal_health(kit.journal, NULL), ERR_OK);
     kit_end(&kit);
 }
+
+struct seen {
+    uint64_t count;
+    uint64_t until; /* stops there */
+};
+
+static bool count_in_order(const struct journal_dead_entry *entry, void *context)
+{
+    struct seen *seen = context;
+    cr_assert_eq(entry->letter.index, seen->count);
+    return ++seen->count < seen->until;
+}
+
+/* More than are copied out in one transaction. */
+Test(journal, many_dead_letters_are_visited_in_order)
+{
+    enum { LETTERS = 200 };
+    struct kit kit;
+    struct journal_dead_letter letters[LETTERS];
+    struct seen seen = {.until = UINT64_MAX};
+    struct err err = {0};
+    kit_start(&kit);
+    kit_open(&kit);
+    kit_append(&kit, "s", 0, "row");
+    for (uint32_t i = 0; i < LETTERS; i++) {
+        letters[i] = (struct journal_dead_letter){
+            .index = i, .reason = "bad", .field = "", .detail = "", .bytes = {"row", 3}};
+    }
+    cr_assert_eq(journal_dead_letters_add(kit.journal, 1, letters, LETTERS, &err),
+                 ERR_OK);
+    cr_assert_eq(
+        journal_dead_letters_visit(kit.journal, 1, 1, count_in_order, &seen, &err),
+        ERR_OK);
+    cr_assert_eq(seen.count, LETTERS);
+    seen = (struct seen){.until = LETTERS / 2};
+    cr_assert_eq(
+        journal_dead_letters_visit(kit.journal, 1, 1, count_in_order, &seen, &err),
+        ERR_OK);
+    cr_assert_eq(seen.count, LETTERS / 2);
+    kit_end(&kit);
+}
+
+Test(journal, a_path_with_slashes_behind_it_and_one_without_any)
+{
+    struct kit kit;
+    char slashes[128];
+    kit_start(&kit);
+    (void)snprintf(slashes, sizeof slashes, "%s//", kit.path);
+    kit.config.path = slashes;
+    kit_open(&kit);
+    kit_append(&kit, "s", 0, "row");
+    kit_close(&kit);
+    kit.config.path = kit.path;
+    kit_open(&kit);
+    cr_assert_eq(kit_stat(&kit).next_seq, 2);
+    kit_close(&kit);
+    cr_assert_eq(chdir(kit.directory), 0);
+    kit.config.path = "another";
+    kit_open(&kit);
+    kit_close(&kit);
+    cr_assert_eq(access("another/journal.id", F_OK), 0);
+    kit_end(&kit);
+}
+
+/* As many handles as a process may have; none is left behind by the one that is refused.
+ */
+Test(journal, very_many_at_once_are_refused)
+{
+    enum { MOST = 64 };
+    struct kit kit;
+    struct journal *journals[MOST + 1] = {NULL};
+    struct err err = {0};
+    int rc = ERR_OK;
+    size_t count = 0;
+    kit_start(&kit);
+    kit.config.size_max = 256 << 10;
+    while (count <= MOST && !rc) {
+        char path[128];
+        (void)snprintf(path, sizeof path, "%s/%zu", kit.directory, count);
+        kit.config.path = path;
+        rc = journal_open(&kit.config, true, &journals[count], &err);
+        count += !rc;
+    }
+    cr_assert_eq(rc, ERR_LOCKED, "%s", err.message);
+    cr_assert_eq(count, MOST);
+    cr_assert(strstr(err.message, "too many"), "%s", err.message);
+    journal_close(journals[0]);
+    journals[0] = NULL;
+    kit.config.path = kit.path;
+    kit_open(&kit);
+    for (size_t i = 0; i < count; i++) {
+        journal_close(journals[i]);
+    }
+    kit_end(&kit);
+}

@@ -377,19 +377,25 @@ static void expect_mended(const struct kit *kit, size_t which)
     cr_expect(rc == ERR_OK, "%s: %s", forgeries[which].name, err.message);
 }
 
+/* Makes a journal with that forgery in it. */
+static void make_forged(struct kit *kit, void (*forge)(struct forgery *forgery))
+{
+    MDB_env *env = NULL;
+    struct forgery forgery;
+    make(kit);
+    open_forgery(kit, &env, &forgery);
+    forge(&forgery);
+    cr_assert_eq(mdb_txn_commit(forgery.txn), 0);
+    mdb_env_close(env);
+}
+
 Test(journal_forged, what_does_not_fit_is_named_and_mended)
 {
     for (size_t i = 0; i < sizeof forgeries / sizeof *forgeries; i++) {
         struct kit kit;
-        MDB_env *env = NULL;
-        struct forgery forgery;
         struct journal_verify_result result;
         struct err err = {0};
-        make(&kit);
-        open_forgery(&kit, &env, &forgery);
-        forgeries[i].forge(&forgery);
-        cr_assert_eq(mdb_txn_commit(forgery.txn), 0);
-        mdb_env_close(env);
+        make_forged(&kit, forgeries[i].forge);
         cr_expect_eq(journal_verify(kit.path, NULL, NULL, &result, &err), ERR_CORRUPT,
                      "%s", forgeries[i].name);
         cr_expect(strstr(err.message, forgeries[i].said), "%s: %s", forgeries[i].name,
@@ -397,4 +403,100 @@ Test(journal_forged, what_does_not_fit_is_named_and_mended)
         expect_mended(&kit, i);
         kit_end(&kit);
     }
+}
+
+/* A lane isn't given what doesn't follow, nor what is in another's place. */
+Test(journal_forged, a_broken_chain_is_not_read)
+{
+    static void (*const forges[])(struct forgery * forgery) = {
+        unchain_by_sum, unchain_by_count, unchain_by_retried, swap_entries,
+        lose_an_entry};
+    for (size_t i = 0; i < sizeof forges / sizeof *forges; i++) {
+        struct kit kit;
+        struct journal_entries entries = {0};
+        struct err err = {0};
+        make_forged(&kit, forges[i]);
+        kit_open(&kit);
+        cr_expect_eq(
+            journal_read_lane(kit.journal, "s", 0, 0, &kit_no_limits, &entries, &err),
+            ERR_CORRUPT, "%zu", i);
+        cr_expect(err.message[0]);
+        kit_end(&kit);
+    }
+}
+
+/* What can't be opened is not opened halfway either. */
+Test(journal_forged, a_journal_without_its_records_is_not_opened)
+{
+    static void (*const forges[])(struct forgery * forgery) = {
+        lose_state, lose_identity, age_state, lose_the_last_entry};
+    for (size_t i = 0; i < sizeof forges / sizeof *forges; i++) {
+        struct kit kit;
+        struct err err;
+        make_forged(&kit, forges[i]);
+        cr_expect_eq(kit_open_fails(&kit, &err), ERR_CORRUPT, "%zu", i);
+        kit_end(&kit);
+    }
+}
+
+/* The writer comes to it when receipts are over their time. */
+Test(journal_forged, a_receipt_s_time_that_is_none_stops_the_writer)
+{
+    struct kit kit;
+    struct err err = {0};
+    make_forged(&kit, misname_a_receipt_s_time);
+    kit_open(&kit);
+    kit_pass(&kit, 8LL * 24 * 3600 * 1000000);
+    cr_assert_eq(journal_setting_put(kit.journal, "a", "b", &err), ERR_IO, "%s",
+                 err_name(err.code));
+    cr_assert(strstr(err.message, "receipt"), "%s", err.message);
+    cr_assert_eq(journal_health(kit.journal, &err), ERR_CORRUPT, "%s", err.message);
+    kit_end(&kit);
+}
+
+static void write_as_newer(struct forgery *forgery)
+{
+    char bytes[512];
+    uint64_t seq = 3;
+    struct slice value = get(forgery, forgery->entries, seq_key(&seq));
+    cr_assert_leq(value.len, sizeof bytes);
+    memcpy(bytes, value.data, value.len);
+    bytes[strlen("HFEN")] = FORMAT_VERSION + 1;
+    put(forgery, forgery->entries, seq_key(&seq), slice_of(bytes, value.len));
+}
+
+/* Nothing is given up of what a newer program can read. */
+Test(journal_forged, repair_leaves_a_newer_journal_alone)
+{
+    struct kit kit;
+    char target[128];
+    struct journal_repair made;
+    struct err err = {0};
+    make_forged(&kit, write_as_newer);
+    (void)snprintf(target, sizeof target, "%s/mended", kit.directory);
+    cr_assert_eq(journal_repair(kit.path, target, true, NULL, &made, &err), ERR_VERSION,
+                 "%s", err.message);
+    cr_assert(access(target, F_OK), "nothing is made");
+    kit_end(&kit);
+}
+
+Test(journal_forged, repair_draws_an_id_where_both_are_lost)
+{
+    struct kit kit;
+    char path[160];
+    struct journal_repair made;
+    struct err err = {0};
+    make_forged(&kit, lose_identity);
+    (void)snprintf(path, sizeof path, "%s/journal.id", kit.path);
+    cr_assert_eq(unlink(path), 0);
+    (void)snprintf(path, sizeof path, "%s/mended", kit.directory);
+    int rc = journal_repair(kit.path, path, true, NULL, &made, &err);
+    cr_assert(rc == ERR_OK, "%s", err.message);
+    cr_assert(made.id_lost);
+    cr_assert(journal_repair_lost(&made));
+    kit.config.path = path;
+    kit_open(&kit);
+    cr_assert_str_eq(journal_id(kit.journal), made.id);
+    journal_repair_free(&made);
+    kit_end(&kit);
 }

@@ -221,6 +221,56 @@ Test(journal_tools, a_backup_refuses_what_is_taken_or_damaged)
     kit_end(&kit);
 }
 
+static int open_data(const struct kit *kit)
+{
+    char path[128];
+    (void)snprintf(path, sizeof path, "%s/data.mdb", kit->path);
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    cr_assert_geq(fd, 0);
+    return fd;
+}
+
+/* Whatever page is garbage: the copy is sound, or there is none. */
+Test(journal_tools, a_backup_of_any_damaged_page)
+{
+    static const char blank[4096];
+    static char saved[4096];
+    static char ruined[4096];
+    struct kit kit;
+    char target[128];
+    size_t refused = 0;
+    kit_start(&kit);
+    place(&kit, "copy", target);
+    kit_open(&kit);
+    for (unsigned i = 0; i < 30; i++) {
+        kit_append_bytes(&kit, "mozi", 0, i % 9 ? 400 : 9000, i);
+    }
+    kit_close(&kit);
+    size_t files = count_files(&kit);
+    memset(ruined, 0xa5, sizeof ruined);
+    int fd = open_data(&kit);
+    off_t len = lseek(fd, 0, SEEK_END);
+    for (off_t at = 0; at + 4096 <= len; at += 4096) {
+        struct err err = {0};
+        cr_assert_eq(pread(fd, saved, sizeof saved, at), (ssize_t)sizeof saved);
+        if (memcmp(saved, blank, sizeof saved) == 0) {
+            continue;
+        }
+        cr_assert_eq(pwrite(fd, ruined, sizeof ruined, at), (ssize_t)sizeof ruined);
+        int rc = backup(&kit, target, &err);
+        cr_assert_eq(pwrite(fd, saved, sizeof saved, at), (ssize_t)sizeof saved);
+        if (rc == ERR_OK) {
+            kit_remove(target); /* it was verified */
+        }
+        refused += rc != ERR_OK;
+        cr_assert(rc == ERR_OK || err.message[0]);
+        cr_assert_eq(count_files(&kit), files, "nothing half-made is left");
+    }
+    cr_assert_geq(refused, 6, "%zu", refused);
+    cr_assert_eq(close(fd), 0);
+    kit_end(&kit);
+}
+
 /* A limit on the size of files stands for a disk that is full. */
 Test(journal_tools, a_backup_without_room_leaves_nothing)
 {
@@ -461,15 +511,6 @@ Test(journal_tools, a_crash_within_adopt_is_made_good)
 }
 
 /* ---- repair ---------------------------------------------------------------------- */
-
-static int open_data(const struct kit *kit)
-{
-    char path[128];
-    (void)snprintf(path, sizeof path, "%s/data.mdb", kit->path);
-    int fd = open(path, O_RDWR | O_CLOEXEC);
-    cr_assert_geq(fd, 0);
-    return fd;
-}
 
 /* Changes the byte `offset` behind each place of `needle`; how many there were. */
 static unsigned spoil(const struct kit *kit, const char *needle, off_t offset)
