@@ -1,6 +1,7 @@
 /* tests/faults/database_faults.c: what the faults of a database share. */
 #include "tests/faults/database_faults.h"
 
+#include "tests/http_probe.h"
 #include "tests/process.h"
 
 #include <mysql.h>
@@ -147,4 +148,16 @@ int fault_feed_all(struct database_fault *at, struct err *err)
 {
     int code = stage_feed(at->stage, err);
     return code ? code : stage_settle(at->stage, err);
+}
+
+int fault_post(const struct engine_process *engine, const char *body, struct err *err)
+{
+    struct http_probe probe = {.port = engine->port};
+    struct http_probe_request request = {
+        .method = "POST", .path = "/v1/streams/mozi/records", .body = slice_text(body)};
+    struct http_probe_answer answer = {0};
+    bool taken = http_probe_send(&probe, &request, &answer) == HTTP_ANSWERED &&
+                 answer.status == 200;
+    http_probe_close(&probe);
+    return taken ? 0 : err_set(err, ERR_IO, 0, "a record was not taken");
 }

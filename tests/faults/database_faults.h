@@ -33,13 +33,14 @@ database_fault_do fault_read_only, fault_server_killed, fault_server_killed_in_h
 
 /* Tables: tests/faults/database_tables.c */
 database_fault_do fault_renamed, fault_column_renamed, fault_altered, fault_trigger,
-    fault_constraint, fault_ids_moved, fault_nodes_deleted;
+    fault_constraint, fault_ids_moved, fault_nodes_deleted, fault_poison;
 
 /* Two engines: tests/faults/database_writers.c */
 database_fault_do fault_two_writers, fault_journal_copied, fault_journal_twins;
 
 /* Journal and ledger: tests/faults/database_journal.c */
-database_fault_do fault_rewound, fault_rewound_too_far, fault_journal_restored;
+database_fault_do fault_rewound, fault_rewound_too_far, fault_journal_restored,
+    fault_rewound_expiring, fault_journal_flipped;
 
 /* ---- What they share: tests/faults/database_faults.c --------------------------------
  */
@@ -85,6 +86,9 @@ void fault_remove_journal(const char *path);
 int fault_digest(struct database_fault *at, int64_t *out_digest, struct err *err);
 int fault_expect_digest(struct database_fault *at, int64_t before, const char *when,
                         struct err *err);
+
+/* One record of mozi, which must be acknowledged. */
+int fault_post(const struct engine_process *engine, const char *body, struct err *err);
 
 /* Producers at work until all is acknowledged, and all applied. */
 int fault_feed_all(struct database_fault *at, struct err *err);

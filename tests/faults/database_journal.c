@@ -1,8 +1,10 @@
 /* tests/faults/database_journal.c: database and journal that don't belong together. */
 #include "tests/faults/database_faults.h"
 
+#include "tests/faults/hostile.h"
 #include "tests/process.h"
 
+#include <fcntl.h>
 #include <ftw.h>
 #include <signal.h>
 #include <stdio.h>
@@ -114,6 +116,47 @@ int fault_rewound_too_far(struct database_fault *at, struct err *err)
     return code ? code : fault_command(at, args, err);
 }
 
+/* Commits of the journal, which let go of what is over, until the tables are as they
+ * were.
+ */
+static int commit_until(struct database_fault *at, const char *body, int64_t digest,
+                        struct err *err)
+{
+    enum { PATIENCE_MS = 40000, BETWEEN_MS = 100 };
+    int64_t end = process_now_ms() + PATIENCE_MS;
+    int64_t now = digest - 1;
+    int code = 0;
+    while (code == 0 && now != digest && process_now_ms() < end) {
+        code = fault_post(&at->stage->engine, body, err);
+        code = code ? code : fault_digest(at, &now, err);
+        process_sleep_ms(BETWEEN_MS);
+    }
+    return code;
+}
+
+/* What the database lost is retained, but its time is over before all of it is applied
+ * again: the plan retains for some seconds, and the engine is made to apply slowly. */
+int fault_rewound_expiring(struct database_fault *at, struct err *err)
+{
+    static const char body[] = "{\"ip\":\"198.51.100.8\",\"timestamp\":1767225600}";
+    struct stage *stage = at->stage;
+    int64_t digest = 0;
+    int code = fault_post(&stage->engine, body, err);
+    code = code ? code : fault_feed_all(at, err);
+    code = code ? code : fault_digest(at, &digest, err);
+    code = code ? code : stage_stop(stage, err);
+    code = code ? code : stage_exec(stage, empty, err);
+    stage->options.more = "replay: {transaction_records: 50, max_rows_per_second: 50}";
+    code = code ? code : stage_configure(stage, err);
+    code = code ? code : stage_start(stage, err);
+    code = code ? code : fault_await_log(at, "event=rewound", 0, err);
+    code = code ? code : commit_until(at, body, digest, err);
+    at->met = code == 0;
+    return code ? code
+                : fault_expect_digest(at, digest, "for good when the database went back",
+                                      err);
+}
+
 /* ---- The journal goes back ----------------------------------------------------------
  */
 
@@ -191,4 +234,66 @@ int fault_journal_restored(struct database_fault *at, struct err *err)
     code = code ? code : stage_settle(stage, err);
     fault_remove_journal(backup);
     return code ? code : fault_expect_digest(at, digest, "by the adopted journal", err);
+}
+
+/* ---- The journal is damaged ---------------------------------------------------------
+ */
+
+static const char written[] = "as-it-was-sent";
+static const char flipped[] = "as-it-was-bent";
+
+/* Every copy of the text in the journal's file. */
+static int flip(const char *journal, struct err *err)
+{
+    enum { AT = sizeof written - 4 };
+    char path[PATH_SIZE];
+    struct buf file = {0};
+    size_t copies = 0;
+    (void)snprintf(path, sizeof path, "%.400s/data.mdb", journal);
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    bool fine = fd >= 0 && hostile_read(path, &file);
+    for (char *at = file.data; fine && file.len; copies++) {
+        size_t left = file.len - (size_t)(at - file.data);
+        at = memmem(at, left, written, sizeof written - 1);
+        if (!at)
+            break;
+        off_t place = at - file.data;
+        fine = pwrite(fd, flipped, sizeof flipped - 1, place) == sizeof flipped - 1;
+        at++;
+    }
+    if (fd >= 0)
+        (void)close(fd);
+    buf_free(&file);
+    return fine && copies ? 0
+                          : err_set(err, ERR_IO, 0, "no record to damage in %s", path);
+}
+
+/* A record changes in the journal's file while nobody looks: it must not be applied as it
+ * is now, and the lane says why it stands still. */
+int fault_journal_flipped(struct database_fault *at, struct err *err)
+{
+    static const char body[] = "{\"ip\":\"198.51.100.7\",\"timestamp\":\"2026-01-09 "
+                               "01:00:00\",\"event_type\":\"as-it-was-sent\"}";
+    struct stage *stage = at->stage;
+    int64_t bent = 0;
+    int code = fault_feed_all(at, err);
+    code = code ? code : pause_lanes(at, true, err);
+    code = code ? code : fault_post(&stage->engine, body, err);
+    engine_kill(&stage->engine);
+    code = code ? code : flip(stage->engine.journal, err);
+    code = code ? code : stage_start(stage, err);
+    code = code ? code : pause_lanes(at, false, err);
+    code = code ? code : fault_await_log(at, "event=lane_stopped", 0, err);
+    at->met = code == 0;
+    struct err later = {0};
+    int asked = stage_number(stage,
+                             "SELECT COUNT(*) FROM botnet_communications_mozi WHERE ip = "
+                             "'198.51.100.7'",
+                             &bent, &later);
+    if (asked == 0 && bent != 0) {
+        (void)layer_broken("I2", "a record that was damaged in the journal is applied");
+        stage->broken = true;
+        return 0;
+    }
+    return code;
 }

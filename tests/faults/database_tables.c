@@ -1,6 +1,8 @@
 /* tests/faults/database_tables.c: somebody changes the tables, or what is in them. */
 #include "tests/faults/database_faults.h"
 
+#include "tests/process.h"
+
 /* `change` stops a lane; `back` takes it back. */
 static int stop_and_help(struct database_fault *at, const char *change, const char *back,
                          struct err *err)
@@ -114,4 +116,45 @@ int fault_nodes_deleted(struct database_fault *at, struct err *err)
         at->stage->broken = true;
     }
     return code;
+}
+
+/* A column becomes too narrow for one record, between others of its ip. It ends as a dead
+ * letter, and who comes after it is applied. */
+int fault_poison(struct database_fault *at, struct err *err)
+{
+    enum { PATIENCE_MS = 20000, LOOK_MS = 20 };
+    static const char poison[] = "{\"ip\":\"198.51.100.9\",\"timestamp\":1767225601,"
+                                 "\"event_type\":\"wider than the column is by now\"}";
+    static const char *const bodies[] = {
+        "{\"ip\":\"198.51.100.9\",\"timestamp\":1767225600}", poison,
+        "{\"ip\":\"198.51.100.9\",\"timestamp\":1767225602}"};
+    const struct engine_process *engine = &at->stage->engine;
+    int64_t stored = 0;
+    int code = fault_feed_all(at, err);
+    code = code ? code
+                : fault_exec(at,
+                             "ALTER TABLE botnet_communications_mozi MODIFY event_type "
+                             "VARCHAR(20)",
+                             err);
+    for (size_t i = 0; i < sizeof bodies / sizeof bodies[0]; i++)
+        code = code ? code : fault_post(engine, bodies[i], err);
+    int64_t end = process_now_ms() + PATIENCE_MS;
+    while (code == 0 && engine_pending(engine) != 0 && process_now_ms() < end)
+        process_sleep_ms(LOOK_MS);
+    code = code ? code
+                : stage_number(at->stage,
+                               "SELECT COUNT(*) FROM botnet_communications_mozi WHERE "
+                               "ip = '198.51.100.9'",
+                               &stored, err);
+    at->met = code == 0;
+    if (code == 0 && (stored != 2 || engine_pending(engine) != 0)) {
+        (void)layer_broken("I9", "a record that the database refuses: %lld of 2 stored",
+                           (long long)stored);
+        at->stage->broken = true;
+    }
+    return code ? code
+                : fault_exec(at,
+                             "ALTER TABLE botnet_communications_mozi MODIFY event_type "
+                             "VARCHAR(50)",
+                             err);
 }

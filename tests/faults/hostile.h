@@ -73,6 +73,10 @@ int hostile_permissions(struct stage *stage, struct err *err);
 int hostile_secrets(struct stage *stage, struct err *err);
 int hostile_binary(struct stage *stage, struct err *err);
 
+/* hostile_senders.c */
+int hostile_tokens(struct stage *stage, struct err *err);
+int hostile_refused_beside(struct stage *stage, struct err *err);
+
 /* hostile_tls.c */
 int hostile_tls_versions(struct stage *stage, struct err *err);
 int hostile_tls_ingest(struct stage *stage, struct err *err);

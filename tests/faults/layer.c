@@ -24,8 +24,9 @@ struct options {
     enum layer_mode mode;
     uint64_t seed;
     uint64_t point;
-    uint64_t budget_s; /* 0: the layer's own */
-    const char *cases; /* directory */
+    const char *point_name; /* instead of its number; NULL */
+    uint64_t budget_s;      /* 0: the layer's own */
+    const char *cases;      /* directory */
 };
 
 struct tally {
@@ -114,7 +115,8 @@ static bool take_option(struct options *o, int option, const char *value)
         return number(value, &o->budget_s);
     case 'p':
         o->mode = LAYER_ONE;
-        return number(value, &o->point);
+        o->point_name = number(value, &o->point) ? NULL : value;
+        return true;
     case 's':
         return number(value, &o->seed);
     case 'b':
@@ -142,6 +144,24 @@ static bool read_options(int argc, char **argv, struct options *out)
         }
     }
     return optind == argc && argc > 1;
+}
+
+/* Gives a point that is called by its name its number. */
+static bool find_point(const struct layer *layer, struct options *o)
+{
+    if (!o->point_name) {
+        return true;
+    }
+    const char *name = "";
+    for (uint64_t i = 0; layer->point_name && (name = layer->point_name(i)); i++) {
+        if (strcmp(name, o->point_name) == 0) {
+            o->point = i;
+            return true;
+        }
+    }
+    (void)fprintf(stderr, "faults_%s: no point is called '%s'\n", layer->name,
+                  o->point_name);
+    return false;
 }
 
 static bool run_point(const struct layer *layer, const struct layer_run *run,
@@ -355,6 +375,9 @@ int layer_main(const struct layer *layer, int argc, char **argv)
     struct options o;
     if (!read_options(argc, argv, &o)) {
         return usage(layer);
+    }
+    if (!find_point(layer, &o)) {
+        return EXIT_USAGE;
     }
     if (o.cases == NULL) {
         o.cases = "tests/faults/cases";

@@ -11,7 +11,8 @@
  *     kill-intake   412 of 3180 points   in flight 97 %   0 failed   58.1 s   seed 7
  *
  * A point that fails is printed with the invariants that it broke and the command that
- * runs it again alone: `faults_<layer> --point N --seed S`.
+ * runs it again alone: `faults_<layer> --point N --seed S`; where points have names, N
+ * may be one.
  *
  * Exit codes: 0 all held; 1 something failed, or too little was in flight; 64 usage; 77
  * the layer can't run on this machine, with the reason.
@@ -70,6 +71,9 @@ struct layer {
      * suite itself and ends the layer. */
     int (*point)(const struct layer_run *run, uint64_t point, uint64_t seed,
                  enum layer_verdict *out_verdict, struct err *err);
+
+    /* What a point is called; NULL: it is none. NULL: only numbers tell them apart. */
+    const char *(*point_name)(uint64_t point);
 
     /* Also after a failed open; ends every process that the layer started. */
     void (*close)(const struct layer_run *run);

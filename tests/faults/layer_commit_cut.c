@@ -10,8 +10,11 @@
 #include "tests/faults/layer.h"
 #include "tests/faults/proxy.h"
 #include "tests/faults/stage.h"
+#include "tests/http_probe.h"
 
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 enum {
@@ -78,6 +81,28 @@ static int run(const struct stage_plan *plan, const struct proxy_plan *cut,
     return code ? code : stage_compare(&at.stage, err);
 }
 
+/* A COMMIT without an answer is neither done nor failed: the ledger is asked. */
+static void expect_doubt(const struct proxy_plan *cut, const struct proxy_seen *seen)
+{
+    static const char name[] = "\nholdfast_commit_ambiguous_total{";
+    struct buf out = {0};
+    double asked = 0;
+    if (!cut->commits || seen->faults == 0)
+        return;
+    bool answered = http_probe_get(at.stage.port, "/metrics", &out) == 200;
+    const char *line = answered ? buf_text(&out) : NULL;
+    while (line && (line = strstr(line, name)) != NULL) {
+        line = strchr(line, ' ');
+        asked += line ? strtod(line, NULL) : 0;
+    }
+    if (asked == 0) {
+        (void)layer_broken("I1", "%llu COMMITs without an answer, and none was in doubt",
+                           (unsigned long long)seen->faults);
+        at.stage.broken = true;
+    }
+    buf_free(&out);
+}
+
 static int open_layer(const struct layer_run *layer_run, uint64_t *out_points,
                       struct err *err)
 {
@@ -112,6 +137,8 @@ static int run_point(const struct layer_run *layer_run, uint64_t point, uint64_t
     struct proxy_plan cut = cut_of(point, seed);
     struct proxy_seen seen = {0};
     int code = run(&plan, &cut, &seen, err);
+    if (code == 0)
+        expect_doubt(&cut, &seen);
     if (code == 0 && seed % RESTART_ONE_IN == 0)
         code = stage_restart_alike(&at.stage, 2, err);
     code = stage_end(&at.stage, code, seen.faults > 0, out_verdict, err);

@@ -68,6 +68,9 @@ static const struct fault {
     {"nodes_deleted",         fault_nodes_deleted,         OWN_RESULT, USUAL, NULL},
     {"lock_wait_ledger",      fault_lock_wait_ledger,      0, LOCK_WAIT, NULL},
     {"lock_wait_event",       fault_lock_wait_event,       0, LOCK_WAIT, NULL},
+    {"journal_flipped",       fault_journal_flipped,       WHOLE | OWN_RESULT, USUAL, NULL},
+    {"rewound_expiring",      fault_rewound_expiring,      WHOLE | OWN_RESULT, USUAL, ", retain: 8s"},
+    {"poison",                fault_poison,                WHOLE | OWN_RESULT, USUAL, NULL},
 };
 /* clang-format on */
 enum { FAULTS = sizeof faults / sizeof faults[0] };
@@ -193,13 +196,19 @@ static void close_layer(const struct layer_run *run)
     stage_close(&stage);
 }
 
+static const char *point_name(uint64_t point)
+{
+    return point < FAULTS ? faults[point].name : NULL;
+}
+
 int main(int argc, char **argv)
 {
     static const struct layer layer = {
         .name = "database_faults",
-        .invariants = "I1 I2 I3 I4 I8",
+        .invariants = "I1 I2 I3 I4 I8 I9",
         .budget_s = 75,
         .in_flight = true,
+        .point_name = point_name,
         .open = open_layer,
         .point = run_point,
         .close = close_layer,

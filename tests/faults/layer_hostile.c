@@ -29,6 +29,8 @@ static const struct hostile_point {
     {"TLS versions", hostile_tls_versions},
     {"certificates, ingest", hostile_tls_ingest},
     {"certificates, database", hostile_tls_database},
+    {"tokens", hostile_tokens},
+    {"refused beside others", hostile_refused_beside},
 };
 enum { POINTS = sizeof points / sizeof points[0] };
 
@@ -62,12 +64,18 @@ static void close_layer(const struct layer_run *run)
     stage_close(&stage);
 }
 
+static const char *point_name(uint64_t point)
+{
+    return point < POINTS ? points[point].name : NULL;
+}
+
 int main(int argc, char **argv)
 {
     static const struct layer layer = {.name = "hostile",
                                        .invariants = "I1 I2 I4 I6 I8 I9",
                                        .each = true,
                                        .budget_s = 60,
+                                       .point_name = point_name,
                                        .open = open_layer,
                                        .point = run_point,
                                        .close = close_layer};

@@ -1,31 +1,30 @@
 #!/bin/bash
-# tests/mutations/run.sh [--budget SECONDS] [--seed N] [--build DIRECTORY] [NAME]...
+# tests/mutations/run.sh [--apply] [--budget SECONDS] [--seed N] [--build DIRECTORY]
+#     [NAME]...
 #
 # Plants each mistake of tests/mutations/*.patch in a copy of the sources, builds it, and
 # runs first test_db_smoke, which must pass, and then what the patch names as its killer,
 # which must fail as the patch says. The head of a patch:
 #
 #     # What the engine does wrong.
-#     # breaks: I1
-#     # killer: test test_lane_recover nothing_is_confirmed
-#     # killer: hang test_lane_dead a_record
-#     # killer: layer kill_replay I1
+#     # killer: kill_replay I1
+#     # killer: database_faults I3 two_writers
 #
-# A test is a Criterion program and the name of the test in it that must fail, or, with
-# hang, must never end; a layer is one of tests/faults, which must say that this invariant
-# is broken. Ends with "N killed of
-# N"; a patch that doesn't apply to the sources as they are, and a mistake that nothing
-# finds, fail the run. The copy is built in a directory of its own, kept with --build.
+# The killer is a layer of tests/faults, which must say that this invariant is broken, by
+# the points that it has time for or by the one of this name. Ends with "N killed of N"; a
+# patch that doesn't apply to the sources as they are, and a mistake that nothing finds,
+# fail the run. The copy is built in a directory of its own, kept with --build. With
+# --apply only the patches are tried.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 root=$PWD
 
 usage() {
-    sed -n '2p' "$0" >&2
+    sed -n '2,3p' "$0" >&2
     exit 64
 }
 
-budget=60 seed=1 names=() build=""
+budget=60 seed=1 names=() build="" only_apply=""
 while [ $# -gt 0 ]; do
     case $1 in
     --budget | --seed | --build)
@@ -37,6 +36,7 @@ while [ $# -gt 0 ]; do
         esac
         shift
         ;;
+    --apply) only_apply=1 ;;
     -*) usage ;;
     *) names+=("$1") ;;
     esac
@@ -79,20 +79,16 @@ fi
 export CRITERION_JOBS=1 HOLDFAST_SOURCE=$tree HOLDFAST_BUILD=$build
 export HOLDFAST_BIN=$build/engine/holdfast
 
-line_of() { # <patch> <key>
-    sed -nE "s/^# $2: (.*)/\1/p" "$1" | head -1
+killer_of() { # <patch>
+    sed -nE 's/^# killer: (.*)/\1/p' "$1" | head -1
 }
 
-# What is to be built to have a killer: its program, and for layers what they preload.
-program_of() {
+# What is to be built to have a killer: the layer, and what it preloads.
+programs_of() { # <patch>
     # shellcheck disable=SC2046 # words
-    set -- $(line_of "$1" killer)
-    if [ "$1" = layer ]; then
-        echo "faults_$2"
-        (cd tests/faults && ls preload*.c 2>/dev/null) | sed -E 's/^(.*)\.c$/faults_\1/'
-    else
-        echo "$2"
-    fi
+    set -- $(killer_of "$1")
+    echo "faults_$1"
+    (cd tests/faults && ls preload*.c) | sed -E 's/^(.*)\.c$/faults_\1/'
 }
 
 make_programs() {
@@ -104,48 +100,44 @@ survived() {
     tail -n 12 "$scratch/log" | sed 's/^/    /'
 }
 
-# The killer must fail, and in the way that the patch names.
-kill_by_test() { # <program> <test>
-    (cd "$build/tests" && timeout 120 "./$1" --filter "*/$2") >"$scratch/log" 2>&1
-    local code=$?
-    [ $code -ne 0 ] && [ $code -ne 124 ] &&
-        grep -qE "^\[(FAIL|CRASH)\] [a-z_]+::$2:" "$scratch/log"
-}
-
-# Where the mistake has a lane stand still, whoever waits for it does so for ever.
-kill_by_hang() { # <program> <test>
-    (cd "$build/tests" && timeout 40 "./$1" --filter "*/$2") >"$scratch/log" 2>&1
-    [ $? -eq 124 ]
-}
-
-kill_by_layer() { # <layer> <invariant>
-    timeout $((budget + 120)) "$build/tests/faults_$1" --quick --budget "$budget" \
-        --seed "$seed" --cases "$root/tests/faults/cases" >"$scratch/log" 2>&1
+# A layer ends its own processes; one that hangs is killed with all that it started.
+kill_by() { # <layer> <invariant> <point or nothing>
+    local points=(--quick --budget "$budget")
+    [ -z "$3" ] || points=(--point "$3")
+    timeout -k 5 $((budget + 120)) "$build/tests/faults_$1" "${points[@]}" --seed "$seed" \
+        --cases "$root/tests/faults/cases" >"$scratch/log" 2>&1
     [ $? -eq 1 ] && grep -qE "^  $2 broken: " "$scratch/log"
 }
 
 # 0: killed. The patch is in place, and is taken out by the caller.
 try() {
-    local name=$1 patch=$2 kind program what
-    read -r kind program what <<<"$(line_of "$patch" killer)"
+    local name=$1 patch=$2 layer invariant point
+    read -r layer invariant point <<<"$(killer_of "$patch")"
     # shellcheck disable=SC2046 # words
-    if ! make_programs engine/holdfast test_db_smoke program_journal $(program_of "$patch"); then
+    if ! make_programs engine/holdfast test_db_smoke program_journal $(programs_of "$patch"); then
         survived "$name" "it does not build"
         return 1
     fi
-    if ! (cd "$build/tests" && timeout 120 ./test_db_smoke) >"$scratch/log" 2>&1; then
+    if ! (cd "$build/tests" && timeout -k 5 120 ./test_db_smoke) >"$scratch/log" 2>&1; then
         survived "$name" "it is too broken: the smoke test fails"
         return 1
     fi
-    if ! "kill_by_$kind" "$program" "$what"; then
-        survived "$name" "$kind $program does not say: $what"
+    if ! kill_by "$layer" "$invariant" "$point"; then
+        survived "$name" "$layer ${point:+($point) }does not say that $invariant is broken"
         return 1
     fi
-    printf '%-22s killed by %s %s: %s   %d s\n' "$name" "$kind" "$program" "$what" \
-        $((SECONDS - begun))
+    printf '%-22s killed by %s: %s%s   %d s\n' "$name" "$layer" "$invariant" \
+        "${point:+, $point}" $((SECONDS - begun))
 }
 
 copy_sources
+if [ -n "$only_apply" ]; then
+    for name in "${names[@]}"; do
+        (cd "$tree" && GIT_DIR=/nonexistent git apply --check "$root/tests/mutations/$name.patch") || exit 1
+    done
+    echo "${#names[@]} apply"
+    exit 0
+fi
 cmake -S "$tree" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DHF_WERROR=OFF \
     "${launcher[@]}" >"$scratch/log" 2>&1 || {
     cat "$scratch/log"
