@@ -27,6 +27,20 @@ uint64_t append_bytes(const struct journal *journal, const struct journal_append
     return bytes;
 }
 
+/* A lane that comes twice is counted twice: only near the limit does it matter. */
+static bool lanes_fit(const struct journal *journal, const struct journal_append *append)
+{
+    if (journal->lane_count + append->part_count <= LANES_MAX) {
+        return true;
+    }
+    size_t fresh = 0;
+    for (size_t i = 0; i < append->part_count; i++) {
+        const struct journal_part *part = &append->parts[i];
+        fresh += lanes_find(journal, part->stream, part->lane) == NULL;
+    }
+    return journal->lane_count + fresh <= LANES_MAX;
+}
+
 static int admit(struct change *change, struct journal_append *append)
 {
     const struct journal *journal = change->journal;
@@ -41,6 +55,12 @@ static int admit(struct change *change, struct journal_append *append)
                        "`holdfast deadletter ls`, then retry or purge them",
                        (unsigned long long)change->next.dead_bytes,
                        (unsigned long long)journal->config.dead_letters_max);
+    }
+    if (!lanes_fit(journal, append)) {
+        return err_set(&append->err, ERR_FULL, 0,
+                       "the journal has %zu lanes and takes at most %d: name streams and "
+                       "lanes that are there",
+                       journal->lane_count, LANES_MAX);
     }
     if (dead_check_retried(change, append)) {
         return append->err.code;

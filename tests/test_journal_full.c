@@ -465,3 +465,32 @@ Test(journal_full, closes_though_its_marks_do_not_fit, .timeout = 60)
     cr_assert_eq(kit_lane(&kit, "s", 1).done.seq, 0, "they did fit");
     kit_end(&kit);
 }
+
+/* Bounded as everything is; those that are there go on. */
+Test(journal_full, no_more_lanes_than_there_may_be)
+{
+    enum { MOST = 65536 };
+    struct kit kit;
+    struct journal_part *parts = calloc(MOST, sizeof *parts);
+    cr_assert(parts);
+    for (uint32_t i = 0; i < MOST; i++) {
+        parts[i] = (struct journal_part){.stream = "s", .lane = i, .records = 1};
+    }
+    struct journal_append append = {.parts = parts, .part_count = MOST};
+    kit_start(&kit);
+    kit.config.size_max = 128 << 20;
+    kit_open(&kit);
+    cr_assert_eq(journal_append_wait(kit.journal, &append), ERR_OK, "%s",
+                 append.err.message);
+    parts[0].lane = MOST;
+    append.part_count = 1;
+    cr_assert_eq(journal_append_wait(kit.journal, &append), ERR_FULL);
+    cr_assert(strstr(append.err.message, "lanes"), "%s", append.err.message);
+    parts[0].lane = 7;
+    parts[1] = parts[0];
+    append.part_count = 2;
+    cr_assert_eq(journal_append_wait(kit.journal, &append), ERR_OK);
+    cr_assert_eq(append.first_seq, MOST + 1, "nothing of the refused one is there");
+    free(parts);
+    kit_end(&kit);
+}
