@@ -2,6 +2,7 @@
 
 #include "journal/tools.h"
 
+#include <pthread.h>
 #include <semaphore.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -192,41 +193,82 @@ static void find_receipt(struct life *life, unsigned key)
     buf_free(&answer);
 }
 
-static void finish(struct journal_append *append)
+struct gate {
+    pthread_t caller;
+    sem_t entered;
+    sem_t opened;
+    sem_t finished;
+};
+
+/* On the writer's thread: what is handed over meanwhile goes into one commit. A dead
+ * handle refuses at once, on the caller's. */
+static void wait_at_gate(struct journal_append *append)
 {
-    (void)sem_post(append->context);
+    struct gate *gate = append->context;
+    (void)sem_post(&gate->entered);
+    if (!pthread_equal(pthread_self(), gate->caller)) {
+        (void)sem_wait(&gate->opened);
+    }
 }
 
-/* Several at once: most go into one commit. */
-static void append_group(struct life *life)
+static void finish(struct journal_append *append)
 {
+    struct gate *gate = append->context;
+    (void)sem_post(&gate->finished);
+}
+
+struct group {
     char bytes[GROUP][SMALL];
-    struct journal_part parts[GROUP] = {0};
-    struct journal_append appends[GROUP] = {0};
+    struct journal_part parts[GROUP];
+    struct journal_append appends[GROUP];
     struct life_entry *entries[GROUP];
-    sem_t finished;
-    (void)sem_init(&finished, 0, 0);
+};
+
+/* The first holds the writer; the last is the batch of a receipt that is there already,
+ * or else one more. */
+static void make_group(struct life *life, struct gate *gate, struct group *group)
+{
+    static const unsigned key = 1;
     for (unsigned i = 0; i < GROUP; i++) {
         unsigned number = (unsigned)life->count;
-        entries[i] = new_entry(life, 0);
-        fill(bytes[i], SMALL, number);
-        parts[i] = (struct journal_part){
-            .stream = "s", .records = 1, .payload = slice_of(bytes[i], SMALL)};
-        appends[i] = (struct journal_append){.parts = &parts[i],
-                                             .part_count = 1,
-                                             .received_at_us = life->kit.clock.wall_us,
-                                             .done = finish,
-                                             .context = &finished};
-        journal_submit(life->kit.journal, &appends[i]);
+        group->entries[i] = new_entry(life, 0);
+        fill(group->bytes[i], SMALL, number);
+        group->parts[i] = (struct journal_part){
+            .stream = "s", .records = 1, .payload = slice_of(group->bytes[i], SMALL)};
+        group->appends[i] =
+            (struct journal_append){.parts = &group->parts[i],
+                                    .part_count = 1,
+                                    .received_at_us = life->kit.clock.wall_us,
+                                    .done = i ? finish : wait_at_gate,
+                                    .context = gate};
+    }
+    group->appends[GROUP - 1].receipt = (struct journal_receipt){
+        .scope_key = slice_of((const char *)&key, sizeof key), .body_sum = {1}};
+}
+
+static void append_group(struct life *life)
+{
+    struct gate gate = {.caller = pthread_self()};
+    struct group group;
+    (void)sem_init(&gate.entered, 0, 0);
+    (void)sem_init(&gate.opened, 0, 0);
+    (void)sem_init(&gate.finished, 0, 0);
+    make_group(life, &gate, &group);
+    journal_submit(life->kit.journal, &group.appends[0]);
+    (void)sem_wait(&gate.entered);
+    for (unsigned i = 1; i < GROUP; i++) {
+        journal_submit(life->kit.journal, &group.appends[i]);
+    }
+    (void)sem_post(&gate.opened);
+    for (unsigned i = 1; i < GROUP; i++) {
+        (void)sem_wait(&gate.finished);
     }
     for (unsigned i = 0; i < GROUP; i++) {
-        (void)sem_wait(&finished);
-    }
-    (void)sem_destroy(&finished);
-    for (unsigned i = 0; i < GROUP; i++) {
-        entries[i]->fate = fate_of(&appends[i].err);
-        entries[i]->seq = appends[i].first_seq;
-        (void)well(life, (int)appends[i].err.code, &appends[i].err, "append in a group");
+        const struct journal_append *append = &group.appends[i];
+        bool again = append->outcome == JOURNAL_REPLAYED;
+        group.entries[i]->fate = again ? LIFE_REFUSED : fate_of(&append->err);
+        group.entries[i]->seq = append->first_seq;
+        (void)well(life, (int)append->err.code, &append->err, "append in a group");
     }
 }
 
@@ -421,6 +463,21 @@ static void look(struct life *life, struct journal *journal)
 
 /* ---- Phases ------------------------------------------------------------------------ */
 
+/* Zeros ahead are written in quiet moments: until they are, or won't be any more. */
+static void await_zeros(const struct life *life)
+{
+    enum { LOOKS = 100, LOOK_US = 500 };
+    struct journal_stat stat = {0};
+    struct err err = {0};
+    for (unsigned i = 0; i < LOOKS && !err.code; i++) {
+        (void)usleep(LOOK_US);
+        (void)journal_stat(life->kit.journal, &stat, &err);
+        bool done = stat.file_bytes >= stat.used_bytes + life->kit.config.preallocate;
+        (void)(err.code || done || journal_health(life->kit.journal, &err));
+        i = done ? LOOKS : i;
+    }
+}
+
 static void work(struct life *life)
 {
     if (!revive(life)) {
@@ -435,6 +492,7 @@ static void work(struct life *life)
     bury(life, 0);
     mark(life, 0, 3);
     put_setting(life);
+    await_zeros(life);
     look(life, life->kit.journal);
 }
 

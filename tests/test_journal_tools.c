@@ -271,6 +271,57 @@ Test(journal_tools, a_backup_of_any_damaged_page)
     kit_end(&kit);
 }
 
+enum { MANY = 600, EACH = 20000 };
+
+/* So many that they don't go over in one piece, in one commit. */
+static void append_many(struct kit *kit)
+{
+    static struct journal_part parts[MANY];
+    char *bytes = kit_bytes(EACH, 1);
+    for (size_t i = 0; i < MANY; i++) {
+        parts[i] = (struct journal_part){
+            .stream = "s", .records = 1, .payload = slice_of(bytes, EACH)};
+    }
+    struct journal_append append = {.parts = parts, .part_count = MANY};
+    cr_assert_eq(journal_append_wait(kit->journal, &append), ERR_OK, "%s",
+                 append.err.message);
+    free(bytes);
+}
+
+static void cut_off(const char *step, uint64_t bytes, uint64_t entries, void *context)
+{
+    const struct kit *kit = context;
+    (void)step;
+    (void)bytes;
+    (void)entries;
+    int fd = open_data(kit);
+    cr_assert_eq(ftruncate(fd, 1 << 20), 0);
+    cr_assert_eq(close(fd), 0);
+}
+
+/* Reading it ends the reader: that is what is said, and no copy is made. */
+Test(journal_tools, a_backup_of_a_file_that_is_cut_off_meanwhile)
+{
+    struct kit kit;
+    char target[128];
+    struct journal_verify_result result;
+    struct err err = {0};
+    kit_start(&kit);
+    place(&kit, "copy", target);
+    kit.config.size_max = 64 << 20;
+    kit_open(&kit);
+    append_many(&kit);
+    kit_close(&kit);
+    size_t files = count_files(&kit);
+    struct journal_progress progress = {.report = cut_off, .context = &kit};
+    cr_assert_eq(journal_backup(kit.path, target, &progress, &result, &err), ERR_CORRUPT,
+                 "%s", err.message);
+    cr_assert(strstr(err.message, "signal"), "%s", err.message);
+    cr_assert(strstr(err.message, "journal repair"), "%s", err.message);
+    cr_assert_eq(count_files(&kit), files);
+    kit_end(&kit);
+}
+
 /* A limit on the size of files stands for a disk that is full. */
 Test(journal_tools, a_backup_without_room_leaves_nothing)
 {
@@ -291,23 +342,6 @@ Test(journal_tools, a_backup_without_room_leaves_nothing)
     cr_assert_eq(backup(&kit, target, &err), ERR_IO, "%s", err.message);
     cr_assert_eq(count_files(&kit), files);
     kit_end(&kit);
-}
-
-enum { MANY = 600, EACH = 20000 };
-
-/* So many that they don't go over in one piece, in one commit. */
-static void append_many(struct kit *kit)
-{
-    static struct journal_part parts[MANY];
-    char *bytes = kit_bytes(EACH, 1);
-    for (size_t i = 0; i < MANY; i++) {
-        parts[i] = (struct journal_part){
-            .stream = "s", .records = 1, .payload = slice_of(bytes, EACH)};
-    }
-    struct journal_append append = {.parts = parts, .part_count = MANY};
-    cr_assert_eq(journal_append_wait(kit->journal, &append), ERR_OK, "%s",
-                 append.err.message);
-    free(bytes);
 }
 
 struct leaving {
