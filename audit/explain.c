@@ -6,10 +6,12 @@
 #include "audit/scan.h"
 #include "replay/ledger.h"
 #include "schema/ddl.h"
+#include "schema/recovery.h"
 
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct explaining {
     struct journal *journal;
@@ -271,6 +273,7 @@ static bool append_events(struct buf *sql, const struct explaining *at)
     columns_append(sql, "e", stream->entity_ref);
     append_column(sql, columns->time);
     append_column(sql, received_column(columns));
+    append_column(sql, columns->marker);
     buf_append_text(sql, " FROM ");
     ddl_append_identifier(sql, stream->event.name);
     buf_append_text(sql, " e FORCE INDEX (");
@@ -311,17 +314,21 @@ static int list_events(struct explaining *at, struct err *err)
     if (code) {
         return code;
     }
-    for (size_t i = 0; i < rows.row_count && i < at->rules->limit; i++) {
+    for (size_t i = 0; i < rows.row_count && i < at->rules->limit && !code; i++) {
         struct explain_event event = {.id = number_of(db_cell(&rows, i, 0)),
                                       .entity_id = number_of(db_cell(&rows, i, 1))};
         event.timed = columns_read_time(&at->columns, at->columns.time,
                                         db_cell(&rows, i, 2), &event.time_us);
         event.received = columns_read_time(&at->columns, received, db_cell(&rows, i, 3),
                                            &event.received_at_us);
+        struct slice type = db_cell(&rows, i, 4);
+        event.type = type.data ? strndup(type.data, type.len) : NULL;
+        event.stands_in = type.data && slice_is(type, RECOVERY_EVENT_TYPE);
+        code = type.data && !event.type ? no_memory(err) : 0;
         at->report->events[at->report->event_count++] = event;
     }
     db_rows_free(&rows);
-    return 0;
+    return code;
 }
 
 static int ask_database(struct explaining *at, struct err *err)
@@ -398,6 +405,9 @@ int explain_entity(struct db *db, const struct stream *stream, const struct valu
 
 void explain_report_free(struct explain_report *report)
 {
+    for (size_t i = 0; i < report->event_count; i++) {
+        free(report->events[i].type);
+    }
     free(report->records);
     free(report->events);
     free(report->letters);

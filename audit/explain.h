@@ -45,6 +45,8 @@ struct explain_event {
     int64_t time_us;
     bool received; /* the table says when: */
     int64_t received_at_us;
+    char *type;     /* what kind it is, UTF-8; NULL: the table doesn't say */
+    bool stands_in; /* for a lost one, made by `repair`: see schema/recovery.h */
 };
 
 enum { EXPLAIN_REASON_MAX = 64 };

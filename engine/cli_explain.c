@@ -173,6 +173,10 @@ static void put_events(struct json_writer *json, const struct explain_report *re
         if (event->received) {
             cli_put_time(json, "received_at", event->received_at_us);
         }
+        if (event->type) {
+            json_put_text(json, "event_type", event->type);
+            json_put_bool(json, "stands_in", event->stands_in);
+        }
         put_maker(json, report, event);
         json_object_end(json);
     }

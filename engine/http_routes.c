@@ -271,6 +271,37 @@ static unsigned check_host(const struct request *request, struct err *err)
     return MHD_HTTP_FORBIDDEN;
 }
 
+/* "http://127.0.0.1:8640", of that host. */
+static bool is_origin_of(const char *origin, const char *host)
+{
+    static const char *const schemes[] = {"http://", "https://"};
+    for (size_t i = 0; i < sizeof schemes / sizeof schemes[0]; i++) {
+        size_t len = strlen(schemes[i]);
+        if (strncasecmp(origin, schemes[i], len) == 0) {
+            return strcasecmp(origin + len, host) == 0;
+        }
+    }
+    return false;
+}
+
+/* And to send some, a page of elsewhere needs to read no answer. Browsers say where a
+ * page comes from; nobody else does. */
+static unsigned check_origin(const struct request *request, struct err *err)
+{
+    const char *origin = request_header(request, MHD_HTTP_HEADER_ORIGIN);
+    const char *host = request_header(request, MHD_HTTP_HEADER_HOST);
+    if (request->control || request->http->tokens || !origin ||
+        strcmp(request->route->method, "POST") != 0 ||
+        (host && is_address(slice_text(host)) && is_origin_of(origin, host))) {
+        return 0;
+    }
+    err_set(err, ERR_INVALID, 0,
+            "without intake.token_file nothing is taken from a page of '%.100s': set it, "
+            "or send without a browser",
+            origin);
+    return MHD_HTTP_FORBIDDEN;
+}
+
 static unsigned check_stream(const struct request *request, struct err *err)
 {
     if (request->route->run == http_records_run && request->tail.len &&
@@ -306,6 +337,7 @@ unsigned request_route(struct request *request, const char *method, const char *
         request->tail = tail;
         unsigned status = check_token(request, err);
         status = status ? status : check_host(request, err);
+        status = status ? status : check_origin(request, err);
         return status ? status : check_stream(request, err);
     }
     if (request->allow) {

@@ -180,13 +180,15 @@ Test(explain, what_the_journal_never_had)
                        "communication_count) VALUES (77, '10.0.0.7', '2026-01-01 "
                        "00:00:00', '2026-01-01 00:00:00', 1);"
                        "INSERT INTO botnet_communications_mozi (node_id, ip, "
-                       "communication_time) VALUES (77, '10.0.0.7', '2026-01-01 "
-                       "00:00:00')");
+                       "communication_time, event_type) VALUES (77, '10.0.0.7', "
+                       "'2026-01-01 00:00:00', 'data_recovery')");
     struct json_value *found = explain(&cli, "10.0.0.7", 0);
     cli_kit_expect(found, "streams.0.records_found", 0);
     cli_kit_expect(found, "streams.0.entity.id", 77);
     cli_kit_expect_text(found, "streams.0.events.0.time", "2026-01-01T00:00:00.000Z");
     cr_assert_null(cli_kit_at(found, "streams.0.events.0.seq"));
+    cli_kit_expect_text(found, "streams.0.events.0.event_type", "data_recovery");
+    cr_assert(is_true(cli_kit_at(found, "streams.0.events.0"), "stands_in"));
     json_value_free(found);
     cli_kit_end(&cli);
 }

@@ -990,6 +990,48 @@ Test(http, without_a_token_records_are_shown_under_an_address_alone)
     end(&f);
 }
 
+static void post_from(struct fixture *f, const char *host, const char *origin, int status)
+{
+    char text[512];
+    struct raw raw = raw_connect(f->port);
+    snprintf(text, sizeof text,
+             "POST " RECORDS " HTTP/1.1\r\nHost: %s\r\nOrigin: %s\r\n"
+             "Content-Type: text/plain\r\nContent-Length: %zu\r\n\r\n%s",
+             host, origin, strlen(RECORD), RECORD);
+    raw_send_text(&raw, text);
+    struct raw_answer answer = raw_receive(&raw);
+    raw_close(&raw);
+    cr_expect_eq(answer.status, status, "%s from %s: %d", host, origin, answer.status);
+    raw_answer_free(&answer);
+}
+
+/* Nor send any: a form of elsewhere is posted without asking whether it may. */
+Test(http, without_a_token_nothing_is_taken_from_a_page_of_elsewhere)
+{
+    struct fixture f;
+    start(&f);
+    post_from(&f, "127.0.0.1:8640", "http://127.0.0.1:8640", 200);
+    post_from(&f, "LOCALHOST:8640", "http://localhost:8640", 200);
+    post_from(&f, "127.0.0.1:8640", "https://example.org", 403);
+    post_from(&f, "127.0.0.1:8640", "http://127.0.0.1:8641", 403);
+    post_from(&f, "127.0.0.1:8640", "http://127.0.0.1:8640.example.org", 403);
+    post_from(&f, "127.0.0.1:8640", "null", 403);
+    post_from(&f, "127.0.0.1:8640", "", 403);
+    post_from(&f, "example.org:8640", "http://example.org:8640", 403);
+    post(&f, RECORDS, RECORD, 200, "\"accepted\":1");
+    end(&f);
+}
+
+Test(http, with_a_token_a_page_may_be_from_anywhere)
+{
+    struct fixture f;
+    start_with_tokens(&f, "secret-1\n");
+    post_with(&f, RECORDS,
+              "Origin: https://example.org\r\nAuthorization: Bearer secret-1\r\n", RECORD,
+              200, "\"accepted\":1");
+    end(&f);
+}
+
 Test(http, a_key_belongs_to_its_token)
 {
     struct fixture f;
