@@ -343,6 +343,29 @@ int store_sentinel_id(const char *path, char out_id[JOURNAL_ID_TEXT], struct err
     return rc;
 }
 
+/* LMDB's table of readers is a file with a hole, written through a map: a reader who
+ * comes to a page of it that the disk has no room for would be ended by a signal. So it
+ * gets its room while there is some, before LMDB opens it: whoever closes such a file
+ * loses LMDB's locks of it. */
+static int secure_readers(const struct store *store, struct err *err)
+{
+    enum { TABLE_BYTES = 8192 };
+    int fd = open_within(store->path, "lock.mdb", O_RDWR | O_CREAT);
+    if (fd < 0) {
+        return err_set_errno(err, ERR_IO, errno, "cannot open %s/lock.mdb", store->path);
+    }
+    bool has_none = fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, TABLE_BYTES) &&
+                    (errno == ENOSPC || errno == EDQUOT);
+    bool is_new = lseek(fd, 0, SEEK_END) <= 0;
+    (void)close(fd);
+    /* An older one has its first places at least. */
+    return has_none && is_new
+               ? err_set_errno(err, ERR_IO, ENOSPC,
+                               "the disk has no room for %s/lock.mdb: free some",
+                               store->path)
+               : ERR_OK;
+}
+
 /* ---- The environment ------------------------------------------------------------- */
 
 /* Only what isn't there, though it must be, is damage. */
@@ -488,6 +511,9 @@ static int open_parts(struct store *store, uint64_t map_bytes, bool writer,
     }
     if (!rc) {
         rc = check_page_size(store, err);
+    }
+    if (!rc && writer) {
+        rc = secure_readers(store, err);
     }
     if (!rc) {
         rc = open_env(store, map_bytes, writer ? 0 : MDB_RDONLY, err);

@@ -349,7 +349,7 @@ Test(journal_disk, outlives_a_long_reader, .timeout = 120)
 static void take_the_rest(const char *path)
 {
     static const char zeros[4096];
-    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     cr_assert_geq(fd, 0);
     while (write(fd, zeros, sizeof zeros) > 0) {
     }
@@ -404,4 +404,109 @@ Test(journal_disk, outlives_a_disk_that_others_fill, .timeout = 120)
 Test(journal_disk, outlives_an_ext4_that_others_fill, .timeout = 120)
 {
     others_fill(EXT4);
+}
+
+/* A restart there: what was taken is still given out, and nothing more is taken. */
+static void opens_full(enum disk disk)
+{
+    struct kit kit;
+    uint64_t last = 0;
+    char ballast[128];
+    start(&kit, disk);
+    (void)snprintf(ballast, sizeof ballast, "%s/ballast", kit.directory);
+    for (unsigned i = 0; i < 50; i++) {
+        last = kit_append_bytes(&kit, "s", 0, ENTRY, i);
+    }
+    for (unsigned i = 0; i < 3; i++) {
+        kit_close(&kit);
+        take_the_rest(ballast);
+        kit_open(&kit);
+        cr_assert_eq(try_one(&kit), ERR_FULL);
+        expect_kept(&kit, 0, last);
+    }
+    cr_assert_eq(unlink(ballast), 0);
+    cr_assert(mark_and_commit(&kit, last));
+    cr_assert_eq(try_one(&kit), ERR_OK);
+    end(&kit);
+}
+
+Test(journal_disk, opens_on_a_full_disk, .timeout = 120)
+{
+    opens_full(TMPFS);
+}
+
+Test(journal_disk, opens_on_a_full_ext4, .timeout = 120)
+{
+    opens_full(EXT4);
+}
+
+/* As many transactions as LMDB has places for, all at once, in a process of their own. */
+static void read_much(const char *path)
+{
+    enum { READERS = 120 };
+    struct store store;
+    MDB_txn *txns[READERS] = {NULL};
+    struct err err = {0};
+    bool fine = store_open_reader(path, &store, &err) == ERR_OK;
+    for (size_t i = 0; fine && i < READERS; i++) {
+        fine = store_read_begin(&store, &txns[i], &err) == ERR_OK;
+    }
+    _exit(fine ? 0 : 1);
+}
+
+/* Their places lie in a file that is mapped: a page of it that the disk has no room for
+ * would end the process. */
+static void reads_full(enum disk disk)
+{
+    struct kit kit;
+    int status = 0;
+    char ballast[128];
+    start(&kit, disk);
+    (void)snprintf(ballast, sizeof ballast, "%s/ballast", kit.directory);
+    uint64_t last = kit_append_bytes(&kit, "s", 0, ENTRY, 1);
+    kit_close(&kit);
+    take_the_rest(ballast);
+    pid_t pid = fork();
+    if (pid == 0) {
+        read_much(kit.path);
+    }
+    cr_assert_eq(waitpid(pid, &status, 0), pid);
+    cr_assert(WIFEXITED(status), "it ended by signal %d", WTERMSIG(status));
+    cr_assert_eq(WEXITSTATUS(status), 0);
+    kit_open(&kit);
+    expect_kept(&kit, 0, last);
+    end(&kit);
+}
+
+Test(journal_disk, has_many_readers_on_a_full_disk, .timeout = 120)
+{
+    reads_full(TMPFS);
+}
+
+Test(journal_disk, has_many_readers_on_a_full_ext4, .timeout = 120)
+{
+    reads_full(EXT4);
+}
+
+/* The same file is missing, as in a directory that was copied without it. */
+Test(journal_disk, says_that_readers_find_no_room, .timeout = 120)
+{
+    struct kit kit;
+    struct err err = {0};
+    char ballast[128];
+    char table[256];
+    start(&kit, TMPFS);
+    (void)snprintf(ballast, sizeof ballast, "%s/ballast", kit.directory);
+    (void)snprintf(table, sizeof table, "%s/lock.mdb", kit.path);
+    uint64_t last = kit_append_bytes(&kit, "s", 0, ENTRY, 1);
+    kit_close(&kit);
+    cr_assert_eq(unlink(table), 0);
+    take_the_rest(ballast);
+    cr_assert_eq(kit_open_fails(&kit, &err), ERR_IO);
+    cr_assert_eq(err.sys, ENOSPC);
+    cr_assert(strstr(err.message, "lock.mdb: free some"), "%s", err.message);
+    cr_assert_eq(unlink(ballast), 0);
+    kit_open(&kit);
+    expect_kept(&kit, 0, last);
+    end(&kit);
 }

@@ -321,10 +321,26 @@ static void refuse_unknown(int fd, const char *call)
     }
 }
 
+/* Room is nothing that an image shows; a length is, even one that a failed call left. */
 int fallocate(int fd, int mode, off_t offset, off_t len)
 {
-    refuse_unknown(fd, "fallocate");
-    return (int)syscall(SYS_fallocate, fd, mode, offset, len);
+    if ((mode & ~FALLOC_FL_KEEP_SIZE) != 0) {
+        refuse_unknown(fd, "fallocate");
+    }
+    bool recording = begin();
+    struct stat before = {0};
+    struct stat now = {0};
+    (void)fstat(fd, &before);
+    int rc = (int)syscall(SYS_fallocate, fd, mode, offset, len);
+    int keep = errno;
+    if (recording) {
+        if (fstat(fd, &now) == 0 && now.st_size != before.st_size) {
+            record_node(TRACE_SIZE, fd, (uint64_t)now.st_size);
+        }
+        end();
+    }
+    errno = keep;
+    return rc;
 }
 
 ssize_t copy_file_range(int from, off64_t *from_at, int to, off64_t *to_at, size_t len,
