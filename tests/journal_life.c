@@ -209,6 +209,7 @@ static void wait_at_gate(struct journal_append *append)
     if (!pthread_equal(pthread_self(), gate->caller)) {
         (void)sem_wait(&gate->opened);
     }
+    (void)sem_post(&gate->finished);
 }
 
 static void finish(struct journal_append *append)
@@ -260,7 +261,7 @@ static void append_group(struct life *life)
         journal_submit(life->kit.journal, &group.appends[i]);
     }
     (void)sem_post(&gate.opened);
-    for (unsigned i = 1; i < GROUP; i++) {
+    for (unsigned i = 0; i < GROUP; i++) {
         (void)sem_wait(&gate.finished);
     }
     for (unsigned i = 0; i < GROUP; i++) {
