@@ -430,7 +430,11 @@ static int put_identity(struct repairing *repairing, struct err *err)
     if (rc) {
         return rc;
     }
-    repair->id_lost = store_sentinel_id(repairing->path, repair->id, &absent) != ERR_OK;
+    int found = store_sentinel_id(repairing->path, repair->id, &absent);
+    if (found == ERR_NOMEM) {
+        return err_set(err, ERR_NOMEM, 0, "%s", absent.message);
+    }
+    repair->id_lost = found != ERR_OK;
     if (repair->id_lost) {
         format_id_text(identity.id, repair->id);
     } else {
