@@ -64,6 +64,17 @@ static void spoil(const char *journal, struct slice bytes, long offset)
     cr_assert_gt(found, 0);
 }
 
+/* The record of the journal's id, which is in journal.id too. */
+static void spoil_id(const char *journal, const char id[JOURNAL_ID_TEXT])
+{
+    char bytes[FORMAT_ID_LEN];
+    for (size_t i = 0; i < sizeof bytes; i++) {
+        char digits[3] = {id[2 * i], id[2 * i + 1], '\0'};
+        bytes[i] = (char)strtol(digits, NULL, 16);
+    }
+    spoil(journal, slice_of(bytes, sizeof bytes), 0);
+}
+
 static void damage(const char *journal)
 {
     enum { PAYLOAD = 0, HEADER = -26, WITHIN = 4 };
@@ -100,8 +111,10 @@ void mending_start(struct mending *mending)
     int rc = journal_repair(kit->path, mending->damaged, true, NULL, &made, &err);
     cr_assert(rc == ERR_OK, "%s", err.message);
     cr_assert_eq(made.loss_count, 1);
+    memcpy(mending->id, made.id, sizeof mending->id);
     journal_repair_free(&made);
     damage(mending->damaged);
+    spoil_id(mending->damaged, mending->id);
     rc = journal_repair(mending->damaged, mending->target, false, NULL, &made, &err);
     cr_assert(rc == ERR_OK, "%s", err.message);
     cr_assert(made.state_lost);
@@ -137,6 +150,9 @@ void mending_run(struct mending *mending)
     if (made.loss_count != mending->lost &&
         !(mending->unreadable && made.loss_count > mending->lost)) {
         note(mending, "other losses than there are", &err);
+    }
+    if (strcmp(made.id, mending->id) != 0 && !(mending->unreadable && made.id_lost)) {
+        note(mending, "another id", &err);
     }
     if (!made.state_lost || !made.lanes_lost || !made.problem[0]) {
         note(mending, "a loss that is not told", &err);

@@ -10,6 +10,7 @@ struct mending {
     struct kit kit;
     char damaged[128];
     char target[128];
+    char id[JOURNAL_ID_TEXT];
     size_t lost;     /* entries that are, when nothing fails */
     bool unreadable; /* a read may fail: then more may be given up */
     int rc;          /* of the last repair */
