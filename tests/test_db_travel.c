@@ -448,6 +448,56 @@ Test(travel, dead_letters_stay_left_out)
     drive_end(&d);
 }
 
+/* The record of "entry N record M" in the text must be one of the sample's poisoned. */
+static void expect_poisoned(const struct drive *d, const char *said)
+{
+    unsigned long long seq = 0;
+    unsigned index = 0;
+    const char *at = strstr(said, "entry ");
+    cr_assert(at && sscanf(at, "entry %llu record %u can't", &seq, &index) == 2, "%s",
+              said);
+    for (uint32_t b = 0; b < d->sample.batch_count; b++) {
+        const struct sample_batch *batch = &d->sample.batches[b];
+        if (d->lines[b].state == FEEDER_ACKED && d->lines[b].seq == seq) {
+            cr_assert_lt(index, batch->record_count);
+            cr_assert_eq(batch->records[index].fault, SAMPLE_POISON, "%s", said);
+            return;
+        }
+    }
+    cr_assert_fail("no such entry: %s", said);
+}
+
+/* Only the engine makes dead letters: what a copy refuses is named, and nothing is left
+ * out of it once it takes all. */
+Test(travel, a_record_that_the_copy_refuses_is_named)
+{
+    struct drive d;
+    drive_begin(&d, 82, NULL);
+    d.sample_config.poison_share = 0.005;
+    d.sample_config.bad_share = 0;
+    drive_sample(&d, 4000, 200);
+    drive_engine(&d);
+    drive_feed(&d, 3, 0);
+    drive_acknowledged(&d);
+    drive_applied(&d);
+    travel_database(&d, "past");
+    say(&d, "replay --to 3 --into past --execute");
+    world_exec(&d.w, "CREATE TRIGGER past.narrow BEFORE INSERT ON"
+                     " past.botnet_communications_mozi FOR EACH ROW IF"
+                     " CHAR_LENGTH(NEW.event_type) > 20 THEN SIGNAL SQLSTATE '22001' SET"
+                     " MYSQL_ERRNO = 1406, MESSAGE_TEXT = 'too long for the copy'; END"
+                     " IF");
+    char *said = travel_command(&d, "replay --stream mozi --into past --execute", 1);
+    cr_assert_not_null(strstr(said, "too long for the copy"), "%s", said);
+    cr_assert_not_null(strstr(said, "make the tables there like those here"), "%s", said);
+    expect_poisoned(&d, said);
+    free(said);
+    world_exec(&d.w, "DROP TRIGGER past.narrow");
+    say(&d, "replay --into past --execute");
+    expect_same(&d, "past");
+    drive_end(&d);
+}
+
 /* It waits for a server that comes back. */
 Test(travel, the_server_dies_in_the_middle)
 {
