@@ -118,6 +118,30 @@ static void note_absent(struct buf *notes, const char *table)
     buf_free(&note);
 }
 
+/* What was applied lies in a table that isn't there now. An empty one in its place would
+ * part the events of before from those to come, and nobody would notice. */
+static int refuse_anew(const struct examined *at, const char *table, struct err *err)
+{
+    struct buf sql = {0};
+    struct db_rows rows = {0};
+    buf_append_text(&sql, "SELECT 1 FROM " LEDGER_TABLE " WHERE stream = ");
+    db_append_quoted(&sql, slice_text(at->stream->name));
+    buf_append_text(&sql, " AND applied_seq > 0 LIMIT 1");
+    int code =
+        sql.failed ? no_memory(err) : db_query(at->db, buf_slice(&sql), &rows, err);
+    buf_free(&sql);
+    if (code == 0 && rows.row_count) {
+        code =
+            err_set(err, ERR_SCHEMA, 0,
+                    "table %s is missing, though records of stream %s were applied to "
+                    "it, so it isn't made anew: bring it back, and it goes on; or, to "
+                    "begin with an empty one, make it by what `holdfast schema` prints",
+                    table, at->stream->name);
+    }
+    db_rows_free(&rows);
+    return code;
+}
+
 /* `append` is the table's DDL; used only where it is missing, since CREATE TABLE IF NOT
  * EXISTS asks for the right to create even where it has nothing to do. Sets at->absent.
  */
@@ -128,6 +152,12 @@ static int have_table(struct examined *at, const char *table,
     struct err why = {0};
     int code = check_engine(at->db, table, &why);
     bool create = code == ERR_NOT_FOUND && (at->flags & EXAMINE_CREATE);
+    if (create && append != append_ledger && !at->absent) {
+        int refused = refuse_anew(at, table, err);
+        if (refused) {
+            return refused;
+        }
+    }
     at->absent = create && (at->flags & EXAMINE_LOOK);
     if (at->absent) {
         note_absent(at->notes, table);

@@ -522,6 +522,25 @@ Test(sink, examination_names_every_difference, .init = open_botnet, .fini = clos
               kit.err.message);
 }
 
+/* Its events would be parted over two tables. One that never held any is made. */
+Test(sink, a_table_that_went_away_is_not_made_anew, .init = open_botnet,
+     .fini = close_kit)
+{
+    world_exec(&w, "DROP TABLE botnet_communications_mozi");
+    cr_assert_eq(sink_kit_connect(&kit), 0, "%s", kit.err.message);
+    seen("1.1.1.1", "2026-01-01 00:00:00", "abc");
+    sink_kit_expect(&kit, 0);
+    world_exec(&w, "RENAME TABLE botnet_communications_mozi TO away");
+    cr_assert_eq(sink_kit_connect(&kit), ERR_SCHEMA);
+    cr_assert(strstr(kit.err.message, "bring it back"), "%s", kit.err.message);
+    sink_kit_number(&kit,
+                    "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = "
+                    "DATABASE() AND table_name = 'botnet_communications_mozi'",
+                    0);
+    world_exec(&w, "RENAME TABLE away TO botnet_communications_mozi");
+    cr_assert_eq(sink_kit_connect(&kit), 0, "%s", kit.err.message);
+}
+
 Test(sink, examination_wants_the_unique_keys, .init = open_botnet, .fini = close_kit)
 {
     world_exec(&w, "CREATE TABLE c LIKE botnet_communications_mozi; DROP TABLE "

@@ -53,7 +53,7 @@ static const struct fault {
     {"packet",                fault_packet,                0, USUAL, NULL},
     {"relaxed",               fault_relaxed,               REWINDS, USUAL, NULL},
     {"disk_full",             fault_disk_full,             WHOLE | OWN_RESULT, USUAL, NULL},
-    {"renamed",               fault_renamed,               STOPS, USUAL ", create_tables: false", NULL},
+    {"renamed",               fault_renamed,               STOPS, USUAL, NULL},
     {"column_renamed",        fault_column_renamed,        STOPS, USUAL, NULL},
     {"altered",               fault_altered,               0, USUAL, NULL},
     {"trigger",               fault_trigger,               STOPS, USUAL, NULL},
