@@ -157,6 +157,22 @@ static bool supervise(uint32_t *ends, struct err *err)
     return stage_launch(&at.stage, at.preload, err) == ERR_OK;
 }
 
+/* How far it came, for whoever looks for the reason. */
+static int give_up(struct err *err)
+{
+    struct feeder_progress progress;
+    feeder_progress(at.stage.feeder, &progress);
+    at.stage.blame = true;
+    return err_set(
+        err, ERR_TIMEOUT, 0,
+        "not all is acknowledged and applied after %d s: %u of %u batches are "
+        "done, %u in flight, %llu sends had no answer and %llu a refusal, %lld "
+        "records pending; see %s",
+        FEED_MS / 1000, progress.batches, at.stage.sample.batch_count, progress.in_flight,
+        (unsigned long long)progress.unknown, (unsigned long long)progress.busy,
+        (long long)engine_pending(&at.stage.engine), at.stage.engine.log);
+}
+
 static bool is_fed(void)
 {
     struct feeder_progress progress;
@@ -183,14 +199,7 @@ static int live_through(struct err *err)
             is_fed() && at.stage.engine.pid != 0 && engine_pending(&at.stage.engine) == 0;
     }
     disarm();
-    if (!through) {
-        at.stage.blame = true;
-        return err_set(err, ERR_TIMEOUT, 0,
-                       "not all is acknowledged and applied after "
-                       "%d s; see %s",
-                       FEED_MS / 1000, at.stage.engine.log);
-    }
-    return ERR_OK;
+    return through ? ERR_OK : give_up(err);
 }
 
 static size_t count_entries(const char *what)
