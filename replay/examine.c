@@ -6,6 +6,8 @@
 #include <strings.h>
 
 /* One of the stream's tables, and what is known of it. */
+enum { SERVER_NO_TABLE = 1146 };
+
 struct examined {
     struct db *db;
     const struct stream *stream;
@@ -127,9 +129,15 @@ static int refuse_anew(const struct examined *at, const char *table, struct err 
     buf_append_text(&sql, "SELECT 1 FROM " LEDGER_TABLE " WHERE stream = ");
     db_append_quoted(&sql, slice_text(at->stream->name));
     buf_append_text(&sql, " AND applied_seq > 0 LIMIT 1");
+    struct err why = {0};
     int code =
-        sql.failed ? no_memory(err) : db_query(at->db, buf_slice(&sql), &rows, err);
+        sql.failed ? no_memory(&why) : db_query(at->db, buf_slice(&sql), &rows, &why);
     buf_free(&sql);
+    if (code && why.sys == SERVER_NO_TABLE) {
+        code = 0; /* no ledger, which EXAMINE_LOOK doesn't make: nothing was applied */
+    } else if (code && err) {
+        *err = why;
+    }
     if (code == 0 && rows.row_count) {
         code =
             err_set(err, ERR_SCHEMA, 0,
@@ -152,7 +160,7 @@ static int have_table(struct examined *at, const char *table,
     struct err why = {0};
     int code = check_engine(at->db, table, &why);
     bool create = code == ERR_NOT_FOUND && (at->flags & EXAMINE_CREATE);
-    if (create && append != append_ledger && !at->absent) {
+    if (create && append != append_ledger) {
         int refused = refuse_anew(at, table, err);
         if (refused) {
             return refused;
