@@ -24,6 +24,8 @@
 
 enum { DB_HOSTS_MAX = 16 };
 
+enum { DB_NO_TABLE = 1146 }; /* the server's number, in err->sys */
+
 struct db_config {
     const char *const *hosts; /* "host:port", "[::1]:3306"; tried in order */
     size_t host_count;

@@ -6,8 +6,6 @@
 #include <strings.h>
 
 /* One of the stream's tables, and what is known of it. */
-enum { SERVER_NO_TABLE = 1146 };
-
 struct examined {
     struct db *db;
     const struct stream *stream;
@@ -133,7 +131,7 @@ static int refuse_anew(const struct examined *at, const char *table, struct err 
     int code =
         sql.failed ? no_memory(&why) : db_query(at->db, buf_slice(&sql), &rows, &why);
     buf_free(&sql);
-    if (code && why.sys == SERVER_NO_TABLE) {
+    if (code && why.sys == DB_NO_TABLE) {
         code = 0; /* no ledger, which EXAMINE_LOOK doesn't make: nothing was applied */
     } else if (code && err) {
         *err = why;

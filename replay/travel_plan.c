@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { SERVER_NO_TABLE = 1146, NAME_ID_DIGITS = 16 };
+enum { NAME_ID_DIGITS = 16 };
 
 struct planner {
     struct travel_plan plan;
@@ -163,7 +163,7 @@ static int read_ledger(struct planner *at, struct travel_lane *lane, struct err 
     struct ledger_lane key = {lane->ledger, lane->stream->name, lane->lane};
     struct err why = {0};
     int code = ledger_read(at->db, &key, false, &lane->row, &why);
-    if (code && why.sys == SERVER_NO_TABLE) {
+    if (code && why.sys == DB_NO_TABLE) {
         lane->row = (struct ledger_row){0};
         return ERR_OK;
     }

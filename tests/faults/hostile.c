@@ -140,3 +140,12 @@ int hostile_post(struct stage *stage, const char *stream, struct slice body,
     http_probe_close(&probe);
     return status;
 }
+
+int hostile_start(struct stage *stage, const char *intake, struct err *err)
+{
+    struct stage_plan plan = {.records = 20, .streams = 1};
+    int code = stage_begin(stage, &plan, err);
+    stage->options.intake = intake;
+    code = code ? code : stage_configure(stage, err);
+    return code ? code : stage_start(stage, err);
+}

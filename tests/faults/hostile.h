@@ -15,6 +15,9 @@ enum { HOSTILE_PATH_MAX = 512 };
 void hostile_breaks(struct stage *stage, const char *invariant, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* The engine with these further keys of `intake` (NULL: none), on empty tables. */
+int hostile_start(struct stage *stage, const char *intake, struct err *err);
+
 /* <the run's directory>/<name>. */
 void hostile_path(const struct stage *stage, const char *name,
                   char out_path[HOSTILE_PATH_MAX]);

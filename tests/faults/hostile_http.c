@@ -22,15 +22,6 @@
 
 enum { IDLE_S = 2, CONNECTIONS = 64, FLOODS = 200, FLAT_KB = 65536 };
 
-static int start(struct stage *stage, const char *intake, struct err *err)
-{
-    struct stage_plan plan = {.records = 20, .streams = 1};
-    int code = stage_begin(stage, &plan, err);
-    stage->options.intake = intake;
-    code = code ? code : stage_configure(stage, err);
-    return code ? code : stage_start(stage, err);
-}
-
 /* ---- Smuggling --------------------------------------------------------------------- */
 
 /* A message whose end is not beyond doubt. It may be refused or taken; but it is one
@@ -109,7 +100,7 @@ static void send_doubtful(struct stage *stage, size_t number)
 int hostile_smuggling(struct stage *stage, struct err *err)
 {
     struct buf out = {0};
-    int code = start(stage, ", idle_timeout: 2s, request_timeout: 4s", err);
+    int code = hostile_start(stage, ", idle_timeout: 2s, request_timeout: 4s", err);
     for (size_t i = 0; code == 0 && i < sizeof doubtful / sizeof doubtful[0]; i++)
         send_doubtful(stage, i);
     /* and the proof that the same two messages, without doubt, are two */
@@ -151,7 +142,7 @@ int hostile_paths(struct stage *stage, struct err *err)
 {
     static const char *const methods[] = {"GET",     "POST",  "PUT",
                                           "CONNECT", "TRACE", "\x7f"};
-    int code = start(stage, ", idle_timeout: 1s", err);
+    int code = hostile_start(stage, ", idle_timeout: 1s", err);
     size_t count = sizeof paths / sizeof paths[0] * (sizeof methods / sizeof methods[0]);
     for (size_t i = 0; code == 0 && i < count; i++) {
         struct buf request = {0};
@@ -231,8 +222,8 @@ static void expect_cut(struct stage *stage, const char *what, const char *head,
 int hostile_endless(struct stage *stage, struct err *err)
 {
     static char chunk[4096 + 8];
-    int code =
-        start(stage, ", max_body: 1MiB, idle_timeout: 2s, request_timeout: 5s", err);
+    int code = hostile_start(
+        stage, ", max_body: 1MiB, idle_timeout: 2s, request_timeout: 5s", err);
     int64_t before = code == 0 ? memory_kb(stage->engine.pid) : 0;
     int head = snprintf(chunk, sizeof chunk, "1000\r\n");
     memset(chunk + head, '[', 4096);
@@ -269,7 +260,7 @@ int hostile_slow_readers(struct stage *stage, struct err *err)
 {
     static const char ask[] = "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n";
     int fds[CONNECTIONS];
-    int code = start(stage, ", idle_timeout: 2s, request_timeout: 4s", err);
+    int code = hostile_start(stage, ", idle_timeout: 2s, request_timeout: 4s", err);
     if (code != 0)
         return code;
     int64_t before = memory_kb(stage->engine.pid);
@@ -301,10 +292,10 @@ int hostile_slow_readers(struct stage *stage, struct err *err)
 int hostile_many_connections(struct stage *stage, struct err *err)
 {
     int fds[CONNECTIONS];
-    int code = start(stage,
-                     ", max_connections: 16, max_connections_per_address: 16, "
-                     "idle_timeout: 2s",
-                     err);
+    int code = hostile_start(stage,
+                             ", max_connections: 16, max_connections_per_address: 16, "
+                             "idle_timeout: 2s",
+                             err);
     if (code != 0)
         return code;
     for (size_t i = 0; i < CONNECTIONS; i++)

@@ -13,15 +13,6 @@
 
 enum { ANSWER_MS = 20000, LOOK_MS = 20, FORBIDDEN = 401, TAKEN = 200, REUSED = 422 };
 
-static int start(struct stage *stage, const char *intake, struct err *err)
-{
-    struct stage_plan plan = {.records = 20, .streams = 1};
-    int code = stage_begin(stage, &plan, err);
-    stage->options.intake = intake;
-    code = code ? code : stage_configure(stage, err);
-    return code ? code : stage_start(stage, err);
-}
-
 /* ---- Tokens --------------------------------------------------------------------------
  */
 
@@ -117,7 +108,7 @@ int hostile_tokens(struct stage *stage, struct err *err)
     hostile_path(stage, "tokens", path);
     (void)snprintf(intake, sizeof intake, ", token_file: '%s'", path);
     int code = write_tokens(path, "now", err);
-    code = code ? code : start(stage, intake, err);
+    code = code ? code : hostile_start(stage, intake, err);
     if (code != 0)
         return code;
     send_wrong_ones(stage);
@@ -203,7 +194,7 @@ int hostile_refused_beside(struct stage *stage, struct err *err)
     unsigned taken = 0;
     unsigned refused = 0;
     int64_t stored = 0;
-    int code = start(stage, NULL, err);
+    int code = hostile_start(stage, NULL, err);
     code = code ? code : send_beside(stage, senders, err);
     if (code != 0)
         return code;
