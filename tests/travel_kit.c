@@ -1,14 +1,36 @@
 /* tests/travel_kit.c: see travel_kit.h. */
 #include "tests/travel_kit.h"
 
+#include "tests/process.h"
+
 #include <criterion/criterion.h>
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+/* The engine makes a stream's tables when its lane begins, which may be while another's
+ * are full; a dump that comes upon one that is just made fails ("Table definition has
+ * changed"). */
+static void wait_tables(struct drive *d)
+{
+    enum { TABLES = 2 * 2 + 1 }; /* of two streams, and the ledger */
+    char sql[160];
+    (void)snprintf(sql, sizeof sql,
+                   "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = "
+                   "'%s' AND create_time IS NOT NULL",
+                   d->w.database);
+    int64_t end = process_now_ms() + TRAVEL_TIMEOUT_MS;
+    while (world_scalar(&d->w, sql) < TABLES) {
+        cr_assert_lt(process_now_ms(), end, "not all tables are made; see %s",
+                     d->engine.log);
+        process_sleep_ms(10);
+    }
+}
+
 char *travel_dump(struct drive *d, const char *table)
 {
+    wait_tables(d);
     char socket[WORLD_PATH_MAX + 16];
     (void)snprintf(socket, sizeof socket, "--socket=%s", d->w.socket);
     const char *argv[] = {

@@ -9,8 +9,8 @@
 
 enum { TRAVEL_TIMEOUT_MS = 120000, TRAVEL_WORDS_MAX = 24 };
 
-/* mysqldump --single-transaction of the whole database (`table` NULL), or of one table;
- * free() it. */
+/* mysqldump --single-transaction of the whole database (`table` NULL), or of one table,
+ * once all tables of its two streams are made; free() it. */
 char *travel_dump(struct drive *d, const char *table);
 
 /* Into the named database, which must exist. */
