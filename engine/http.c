@@ -243,20 +243,10 @@ int http_start(struct engine *engine, struct http **out_http, struct err *err)
     return ERR_OK;
 }
 
-/* Stops listening. The socket is closed only when the daemon has ended: its thread may be
- * about to take it out of its epoll set, and gives up the process if it is gone. */
-static MHD_socket quiesce(struct MHD_Daemon *daemon)
-{
-    return daemon ? MHD_quiesce_daemon(daemon) : MHD_INVALID_SOCKET;
-}
-
-static void end_daemon(struct MHD_Daemon *daemon, MHD_socket listening)
+static void end_daemon(struct MHD_Daemon *daemon)
 {
     if (daemon) {
         MHD_stop_daemon(daemon);
-    }
-    if (listening != MHD_INVALID_SOCKET) {
-        (void)close(listening);
     }
 }
 
@@ -274,19 +264,20 @@ static void await_requests(struct http *http, int64_t deadline_us)
     }
 }
 
+/* Who comes meanwhile is still listened to, and sent away. MHD_quiesce_daemon would end
+ * that, but races with the library's own threads over who takes the listening socket out
+ * of their epoll sets, and ends the process where it comes second. */
 void http_stop(struct http *http, int64_t deadline_us)
 {
     if (!http) {
         return;
     }
     atomic_store(&http->stopping, true);
-    MHD_socket tcp = quiesce(http->tcp.daemon);
-    MHD_socket control = quiesce(http->control.daemon);
     await_requests(http, deadline_us);
     atomic_store(&http->cutting, true);
     await_requests(http, 0);
-    end_daemon(http->tcp.daemon, tcp);
-    end_daemon(http->control.daemon, control);
+    end_daemon(http->tcp.daemon);
+    end_daemon(http->control.daemon);
     if (http->control_path && http->control.daemon) {
         (void)unlink(http->control_path);
     }

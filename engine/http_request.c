@@ -47,6 +47,15 @@ void request_resume(struct request *request)
     atomic_fetch_sub(&http->suspended, 1);
 }
 
+bool request_comes_late(const struct request *request, struct err *err)
+{
+    bool late = atomic_load(&request->http->stopping);
+    if (late) {
+        err_set(err, ERR_CLOSED, 0, "shutting down; send it again later");
+    }
+    return late;
+}
+
 /* ---- Bodies ------------------------------------------------------------------------ */
 
 bool request_hold(struct request *request, uint64_t bytes)
@@ -193,11 +202,7 @@ static unsigned check_body_headers(const struct request *request, struct err *er
         err_set(err, ERR_INVALID, 0, "Content-Encoding must be gzip or absent");
         return MHD_HTTP_UNSUPPORTED_MEDIA_TYPE;
     }
-    if (atomic_load(&request->http->stopping)) {
-        err_set(err, ERR_CLOSED, 0, "shutting down; send it again later");
-        return MHD_HTTP_SERVICE_UNAVAILABLE;
-    }
-    return 0;
+    return request_comes_late(request, err) ? MHD_HTTP_SERVICE_UNAVAILABLE : 0;
 }
 
 /* A client that is about to send a large body, or asks first whether it may, is answered
@@ -241,7 +246,8 @@ static struct request *new_request(const struct door *door,
         request->watched = info ? info->socket_context : NULL;
         request->control = door->control;
         request->applied = -1;
-        atomic_fetch_add(&door->http->active, 1);
+        request->in_hand = !atomic_load(&door->http->stopping);
+        atomic_fetch_add(&door->http->active, request->in_hand);
     }
     return request;
 }
@@ -283,9 +289,10 @@ void request_completed(void *context, struct MHD_Connection *connection,
     }
     struct http *http = request->http;
     connection_enter(request->watched, CONNECTION_IDLE);
+    bool in_hand = request->in_hand;
     request_drop_body(request);
     intake_batch_free(request->batch);
     free(request);
     *request_context = NULL;
-    atomic_fetch_sub(&http->active, 1);
+    atomic_fetch_sub(&http->active, in_hand);
 }

@@ -37,7 +37,7 @@ struct http {
     uint16_t port;
     char *control_path;
     atomic_uint_fast64_t body_bytes; /* of all bodies in hand */
-    atomic_uint_fast64_t active;     /* requests begun and not completed */
+    atomic_uint_fast64_t active;     /* requests in hand: begun before `stopping` */
     atomic_uint_fast64_t suspended;
     atomic_uint_fast64_t answered[HTTP_STATUS_MAX]; /* by status */
     atomic_bool refusing;           /* said so, and not yet that it is over */
@@ -61,6 +61,7 @@ struct request {
     struct MHD_Connection *connection;
     struct connection *watched; /* its entry in http->connections */
     bool control;               /* came over the control socket */
+    bool in_hand;               /* counted in http->active */
     enum request_state state;
     const struct route *route;
     const char *allow; /* for 405 */
@@ -112,6 +113,9 @@ bool request_suspend(struct request *request, enum request_state state);
 /* Gives the body back, and its share of intake.max_bodies. */
 void request_drop_body(struct request *request);
 void request_resume(struct request *request);
+
+/* True, and why: the server is shutting down. */
+bool request_comes_late(const struct request *request, struct err *err);
 
 const char *request_header(const struct request *request, const char *name);
 const char *request_argument(const struct request *request, const char *name);

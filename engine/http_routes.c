@@ -30,7 +30,7 @@ struct route {
 static enum MHD_Result get_ready(struct request *request)
 {
     struct err err = {0};
-    if (!engine_ready(request->http->engine, &err)) {
+    if (request_comes_late(request, &err) || !engine_ready(request->http->engine, &err)) {
         return request_refuse(request, MHD_HTTP_SERVICE_UNAVAILABLE, &err);
     }
     return request_answer_ok(request);

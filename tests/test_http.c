@@ -8,9 +8,12 @@
 
 #include <criterion/criterion.h>
 
+#include <netinet/in.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
@@ -551,6 +554,60 @@ Test(http, stops_at_any_moment)
     end(&f);
 }
 
+/* Comes and asks, whatever becomes of it. */
+static void knock(uint16_t port)
+{
+    static const char hello[] = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    char answer[512];
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    cr_assert_geq(fd, 0);
+    if (connect(fd, (struct sockaddr *)&to, sizeof to) == 0 &&
+        send(fd, hello, sizeof hello - 1, MSG_NOSIGNAL) > 0) {
+        (void)recv(fd, answer, sizeof answer, 0);
+    }
+    (void)close(fd);
+}
+
+struct visitor {
+    atomic_uint port; /* 0: enough */
+};
+
+static void *visit(void *context)
+{
+    struct visitor *visitor = context;
+    unsigned port;
+    while ((port = atomic_load(&visitor->port)) != 0) {
+        knock((uint16_t)port);
+    }
+    return NULL;
+}
+
+/* Whoever comes keeps the server's threads awake while they are told to end. */
+Test(http, stops_while_visitors_come)
+{
+    enum { VISITORS = 3, STOPS = 100 };
+    struct fixture f;
+    struct err err = {0};
+    pthread_t threads[VISITORS];
+    start_with(&f, ", threads: 16");
+    struct visitor visitor = {.port = f.port};
+    for (int i = 0; i < VISITORS; i++) {
+        cr_assert_eq(pthread_create(&threads[i], NULL, visit, &visitor), 0);
+    }
+    for (int i = 0; i < STOPS; i++) {
+        http_stop(f.http, in_seconds(10));
+        cr_assert_eq(http_start(f.engine, &f.http, &err), ERR_OK, "%s", err.message);
+        atomic_store(&visitor.port, http_port(f.http));
+    }
+    atomic_store(&visitor.port, 0);
+    for (int i = 0; i < VISITORS; i++) {
+        cr_assert_eq(pthread_join(threads[i], NULL), 0);
+    }
+    end(&f);
+}
+
 /* A sender that waits for the database has given its body's room back: it is durable. */
 Test(http, waiting_for_the_database_takes_no_room)
 {
@@ -846,6 +903,39 @@ Test(http, stopping_answers_who_waits)
     raw_close(&waiting);
     f.http = NULL;
     buf_free(&text);
+    end(&f);
+}
+
+/* Not left to wait for an answer that never comes. */
+Test(http, who_comes_while_it_stops_is_sent_away)
+{
+    struct fixture f;
+    pthread_t thread;
+    start(&f);
+    struct raw slow = raw_connect(f.port);
+    raw_send_text(&slow, POST "Content-Length: 100\r\n\r\n" RECORD);
+    get(&f, "/readyz", 200, NULL);
+    cr_assert_eq(pthread_create(&thread, NULL, stop_http, &f), 0);
+    struct raw_answer answer = ask(&f, "GET", "/readyz", "", "");
+    while (answer.status == 200) {
+        raw_answer_free(&answer);
+        answer = ask(&f, "GET", "/readyz", "", "");
+    }
+    expect_status(&answer, 503, "shutting down");
+    answer = ask(&f, "POST", RECORDS, "", RECORD);
+    char *connection = raw_header(&answer, "Connection");
+    cr_expect_str_eq(connection, "close");
+    free(connection);
+    expect_status(&answer, 503, "shutting down");
+    char rest[100 - (sizeof RECORD - 1)];
+    memset(rest, '\n', sizeof rest);
+    raw_send(&slow, (struct slice){.data = rest, .len = sizeof rest});
+    answer = raw_receive(&slow);
+    expect_status(&answer, 200, "\"accepted\":1");
+    cr_assert_eq(pthread_join(thread, NULL), 0);
+    f.http = NULL;
+    raw_close(&slow);
+    cr_expect_eq(accepted(&f), 1);
     end(&f);
 }
 
