@@ -43,7 +43,7 @@ int cli_exit_code(enum err_code code)
         [ERR_NOT_FOUND] = EXIT_PROBLEM,
         [ERR_KEY_REUSED] = EXIT_PROBLEM,
         [ERR_DATA] = EXIT_PROBLEM,
-        [ERR_NOMEM] = EXIT_INTERNAL,
+        [ERR_NOMEM] = EXIT_AGAIN,
         [ERR_FULL] = EXIT_AGAIN,
         [ERR_BUSY] = EXIT_AGAIN,
         [ERR_TIMEOUT] = EXIT_AGAIN,

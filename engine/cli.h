@@ -14,9 +14,9 @@ enum {
     EXIT_PROBLEM = 1,   /* the command worked, and what it looked at is not well */
     EXIT_USAGE = 64,    /* the command line is wrong */
     EXIT_DATABASE = 69, /* the database can't be reached */
-    EXIT_INTERNAL = 70, /* a fault of the program, or no memory */
+    EXIT_INTERNAL = 70, /* a fault of the program */
     EXIT_JOURNAL = 74,  /* the journal can't be read, written or synced */
-    EXIT_AGAIN = 75,    /* busy, full or owned by another process: try again */
+    EXIT_AGAIN = 75,    /* busy, full, no memory, owned by another process: try again */
     EXIT_CONFIGURATION = 78
 };
 

@@ -173,7 +173,7 @@ static int print_json(const struct audit_report *report, const struct cli_deep *
 {
     struct json_writer *json = json_new();
     if (!json) {
-        return cli_fail(EXIT_INTERNAL, "no memory for the answer");
+        return cli_fail(EXIT_AGAIN, "no memory for the answer");
     }
     json_object(json);
     int exit_code = cli_audit_deep(deep, json);

@@ -183,7 +183,7 @@ int cli_check(const struct cli *cli)
                              "most two decimals",
                              threshold);
     } else if (cli_has(cli, OPTION_JSON) && !at.json) {
-        exit_code = cli_fail(EXIT_INTERNAL, "no memory for the answer");
+        exit_code = cli_fail(EXIT_AGAIN, "no memory for the answer");
     } else {
         exit_code = check_all(&at);
     }

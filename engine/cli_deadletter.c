@@ -138,7 +138,7 @@ int cli_deadletter_ls(const struct cli *cli)
     exit_code = exit_code ? exit_code : cli_open_reader(config, &journal);
     if (!exit_code && cli_has(cli, OPTION_JSON)) {
         listing.json = json_new();
-        exit_code = listing.json ? 0 : cli_fail(EXIT_INTERNAL, "no memory");
+        exit_code = listing.json ? 0 : cli_fail(EXIT_AGAIN, "no memory");
     }
     exit_code = exit_code ? exit_code : list_letters(journal, from, &listing);
     json_free(listing.json);
@@ -181,7 +181,7 @@ int cli_deadletter_show(const struct cli *cli)
     exit_code = exit_code ? exit_code : cli_open_reader(config, &journal);
     search.json = exit_code ? NULL : json_new();
     if (!exit_code && !search.json) {
-        exit_code = cli_fail(EXIT_INTERNAL, "no memory");
+        exit_code = cli_fail(EXIT_AGAIN, "no memory");
     }
     if (!exit_code &&
         journal_dead_letters_visit(journal, seq, seq, take_letter, &search, &err)) {

@@ -130,7 +130,7 @@ static int show_plan(const struct cli *cli, const struct config *config,
     }
     if (!exit_code) {
         json = json_new();
-        exit_code = json ? 0 : cli_fail(EXIT_INTERNAL, "no memory");
+        exit_code = json ? 0 : cli_fail(EXIT_AGAIN, "no memory");
     }
     if (!exit_code) {
         put_plan(json, &plan);

@@ -364,8 +364,8 @@ int cli_explain(const struct cli *cli)
     exit_code = cli_open_reader(at.database.config, &at.journal);
     at.json = json_new();
     if (!exit_code) {
-        exit_code = at.json ? explain_all(&at)
-                            : cli_fail(EXIT_INTERNAL, "no memory for the answer");
+        exit_code =
+            at.json ? explain_all(&at) : cli_fail(EXIT_AGAIN, "no memory for the answer");
     }
     json_free(at.json);
     journal_close(at.journal);

@@ -62,7 +62,7 @@ struct source {
 static int read_more(struct source *source)
 {
     if (!buf_reserve(&source->data, READ_BYTES)) {
-        return cli_fail(EXIT_INTERNAL, "no memory to read %s", source->path);
+        return cli_fail(EXIT_AGAIN, "no memory to read %s", source->path);
     }
     ssize_t got;
     do {
@@ -117,7 +117,7 @@ static int take_header(struct ingest *ingest, struct source *source)
                         source->path);
     }
     if (!buf_append(&source->header, source->data.data, len)) {
-        return cli_fail(EXIT_INTERNAL, "no memory for the header of %s", source->path);
+        return cli_fail(EXIT_AGAIN, "no memory for the header of %s", source->path);
     }
     return 0;
 }
@@ -252,7 +252,7 @@ static int print_json(const struct tally *tally, const char *place)
 {
     struct json_writer *json = json_new();
     if (!json) {
-        return cli_fail(EXIT_INTERNAL, "no memory for the answer");
+        return cli_fail(EXIT_AGAIN, "no memory for the answer");
     }
     json_object(json);
     json_put_text(json, "sent_to", place);

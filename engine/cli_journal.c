@@ -107,7 +107,7 @@ int cli_journal_ls(const struct cli *cli)
     exit_code = exit_code ? exit_code : cli_open_reader(config, &journal);
     if (!exit_code && cli_has(cli, OPTION_JSON)) {
         listing.json = json_new();
-        exit_code = listing.json ? 0 : cli_fail(EXIT_INTERNAL, "no memory");
+        exit_code = listing.json ? 0 : cli_fail(EXIT_AGAIN, "no memory");
     }
     exit_code = exit_code ? exit_code : list_entries(journal, from, &listing);
     json_free(listing.json);
@@ -211,7 +211,7 @@ static int print_verify(const struct journal_verify_result *result, const struct
 {
     struct json_writer *json = json_new();
     if (!json) {
-        return cli_fail(EXIT_INTERNAL, "no memory for the answer");
+        return cli_fail(EXIT_AGAIN, "no memory for the answer");
     }
     json_object(json);
     json_put_bool(json, "sound", err->code == ERR_OK);

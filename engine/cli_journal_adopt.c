@@ -22,7 +22,7 @@ static int print_adoption(const struct cli *cli, const struct journal_adoption *
 {
     struct json_writer *json = json_new();
     if (!json) {
-        return cli_fail(EXIT_INTERNAL, "no memory for the answer");
+        return cli_fail(EXIT_AGAIN, "no memory for the answer");
     }
     json_object(json);
     json_put_bool(json, "executed", adoption->id[0] != '\0');

@@ -8,7 +8,7 @@ static int print_backup(const struct cli *cli, const struct journal_verify_resul
 {
     struct json_writer *json = json_new();
     if (!json) {
-        return cli_fail(EXIT_INTERNAL, "no memory for the answer");
+        return cli_fail(EXIT_AGAIN, "no memory for the answer");
     }
     json_object(json);
     json_put_text(json, "copy", cli->args[0]);

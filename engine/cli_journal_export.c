@@ -65,7 +65,7 @@ static void end_line(struct exporter *exporter)
 {
     buf_append_char(&exporter->out, '\n');
     if (exporter->out.failed) {
-        exporter->exit_code = cli_fail(EXIT_INTERNAL, "no memory for a record");
+        exporter->exit_code = cli_fail(EXIT_AGAIN, "no memory for a record");
     } else if (exporter->out.len >= WRITE_BYTES) {
         flush(exporter);
     }
@@ -125,7 +125,7 @@ static bool export_letter(const struct journal_dead_entry *dead, void *context)
     struct exporter *exporter = at->exporter;
     struct json_writer *json = json_new();
     if (!json) {
-        exporter->exit_code = cli_fail(EXIT_INTERNAL, "no memory for a dead letter");
+        exporter->exit_code = cli_fail(EXIT_AGAIN, "no memory for a dead letter");
         return false;
     }
     cli_letter_put(json, dead);

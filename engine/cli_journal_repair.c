@@ -61,7 +61,7 @@ static int print_repair(const struct cli *cli, const struct journal_repair *repa
 {
     struct json_writer *json = json_new();
     if (!json) {
-        return cli_fail(EXIT_INTERNAL, "no memory for the answer");
+        return cli_fail(EXIT_AGAIN, "no memory for the answer");
     }
     json_object(json);
     put_repair(json, cli, repair);

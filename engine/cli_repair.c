@@ -256,7 +256,7 @@ int cli_repair(const struct cli *cli)
     open_journal(&at);
     at.json = json_new();
     exit_code =
-        at.json ? repair_all(&at) : cli_fail(EXIT_INTERNAL, "no memory for the answer");
+        at.json ? repair_all(&at) : cli_fail(EXIT_AGAIN, "no memory for the answer");
     json_free(at.json);
     journal_close(at.journal);
     database_close(&at.database);

@@ -33,7 +33,7 @@ static int print_schema(const struct cli *cli, const struct config *config,
         .with_create = config->create_tables,
     };
     ddl_append_grants(&out, streams, count, &rights);
-    int exit_code = out.failed ? cli_fail(EXIT_INTERNAL, "no memory for the answer")
+    int exit_code = out.failed ? cli_fail(EXIT_AGAIN, "no memory for the answer")
                                : cli_print(buf_slice(&out));
     buf_free(&out);
     return exit_code;

@@ -15,7 +15,7 @@ static int show_status(struct slice json, bool as_json)
     if (as_json || !cli_overview(json, &overview)) {
         return cli_show(json, as_json);
     }
-    int exit_code = overview.failed ? cli_fail(EXIT_INTERNAL, "no memory for the answer")
+    int exit_code = overview.failed ? cli_fail(EXIT_AGAIN, "no memory for the answer")
                                     : cli_print(buf_slice(&overview));
     buf_free(&overview);
     return exit_code;
@@ -107,7 +107,7 @@ static int status_of_journal(const struct config *config, bool as_json)
     struct err err = {0};
     struct json_writer *json = json_new();
     if (!json) {
-        exit_code = cli_fail(EXIT_INTERNAL, "no memory for the answer");
+        exit_code = cli_fail(EXIT_AGAIN, "no memory for the answer");
     } else if (read_journal(config, journal, json, &err)) {
         exit_code = cli_fail_err(&err);
     } else {

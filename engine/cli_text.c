@@ -150,7 +150,7 @@ int cli_show(struct slice json, bool as_json)
     }
     struct buf text = {0};
     cli_text_render(json, &text);
-    int exit_code = text.failed ? cli_fail(EXIT_INTERNAL, "no memory for the answer")
+    int exit_code = text.failed ? cli_fail(EXIT_AGAIN, "no memory for the answer")
                                 : cli_print(buf_slice(&text));
     buf_free(&text);
     return exit_code;

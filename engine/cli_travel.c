@@ -376,7 +376,7 @@ static int travel(struct traveller *at)
     exit_code = code ? cli_fail_err(&err) : check_here(at);
     at->json = exit_code ? NULL : json_new();
     if (!exit_code && !at->json) {
-        exit_code = cli_fail(EXIT_INTERNAL, "no memory for the answer");
+        exit_code = cli_fail(EXIT_AGAIN, "no memory for the answer");
     }
     return exit_code ? exit_code : answer(at);
 }

@@ -158,7 +158,7 @@ static int print_json(const struct config *config, const struct buf *notes)
 {
     struct json_writer *json = json_new();
     if (!json) {
-        return cli_fail(EXIT_INTERNAL, "no memory for the answer");
+        return cli_fail(EXIT_AGAIN, "no memory for the answer");
     }
     json_object(json);
     json_put_bool(json, "ok", true);

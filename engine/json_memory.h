@@ -9,6 +9,6 @@
  * is in the journal by then. Static: valid for ever; yajl only reads it. */
 yajl_alloc_funcs *json_memory(void);
 
-enum { EXIT_NO_MEMORY = 70 };
+enum { EXIT_NO_MEMORY = 75 };
 
 #endif

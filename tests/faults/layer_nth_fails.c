@@ -36,7 +36,6 @@ enum {
     LOOK_MS = 5,
     DESCRIPTORS_MAX = 128,
     THREADS_MAX = 64,
-    EXIT_INTERNAL = 70,
     EXIT_JOURNAL = 74,
     EXIT_TRY_AGAIN = 75,
 };
@@ -123,11 +122,11 @@ static bool was_met(void)
 
 /* ---- The supervisor ---------------------------------------------------------------- */
 
-/* What the engine may end with because of a fault: its journal failed, it lacks
- * something and is to be started again, or it says that it can't go on. */
+/* What the engine may end with because of a fault: its journal failed, or it lacks
+ * something and is to be started again. */
 static bool is_documented(int code)
 {
-    return code == EXIT_JOURNAL || code == EXIT_TRY_AGAIN || code == EXIT_INTERNAL;
+    return code == EXIT_JOURNAL || code == EXIT_TRY_AGAIN;
 }
 
 /* Looks whether the engine has ended, and starts it again. False: it may not go on. */

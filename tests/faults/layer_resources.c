@@ -1,8 +1,7 @@
 /* The layer "resources": too little memory, too few descriptors, a full journal, a
- * clock that jumps, an engine that stands still, ten restarts, a longer run, and a disk
- * that the journal fills.
- * A point is one of these. */
-#include "tests/faults/hostile.h"
+ * clock that jumps, an engine that stands still, ten restarts, a longer run, a disk that
+ * the journal fills, and limits (limits.h). A point is one of these. */
+#include "tests/faults/limits.h"
 #include "tests/http_probe.h"
 #include "tests/process.h"
 
@@ -235,19 +234,26 @@ static int crowd(struct err *err)
 static int few_descriptors(uint64_t seed, struct err *err)
 {
     struct stage_plan plan = {.seed = seed, .streams = 1};
-    static char script[HOSTILE_PATH_MAX];
-    char text[HOSTILE_PATH_MAX];
-    hostile_path(&stage, "few.sh", script);
-    (void)snprintf(text, sizeof text, "#!/bin/sh\nulimit -n %d && exec '%.400s' \"$@\"\n",
-                   DESCRIPTORS, stage.run->binary);
+    char line[32];
+    (void)snprintf(line, sizeof line, "ulimit -n %d", DESCRIPTORS);
     int code = begin(&plan, NULL, ", idle_timeout: 60s", err);
-    code = code ? code : hostile_write(script, text, err);
-    if (code == 0 && chmod(script, 0700) != 0)
-        code = err_set_errno(err, ERR_IO, errno, "can't make a program of %s", script);
-    stage.options.binary = script;
-    code = code ? code : stage_configure(&stage, err);
+    code = code ? code : limits_configure(&stage, line, err);
     code = code ? code : stage_start(&stage, err);
     return code ? code : crowd(err);
+}
+
+static int no_descriptors(uint64_t seed, struct err *err)
+{
+    struct stage_plan plan = {.seed = seed, .records = 1500, .lanes = 2};
+    int code = begin(&plan, NULL, NULL, err);
+    return code ? code : limits_of_descriptors(&stage, seed, err);
+}
+
+static int little_space(uint64_t seed, struct err *err)
+{
+    struct stage_plan plan = {.seed = seed, .records = 1500, .lanes = 2};
+    int code = begin(&plan, NULL, NULL, err);
+    return code ? code : limits_of_space(&stage, seed, err);
 }
 
 /* ---- Full
@@ -524,6 +530,8 @@ static const struct point {
     {"ten restarts", ten_restarts},
     {"a longer run", NULL},
     {"a full disk", full_disk},
+    {"no descriptors", no_descriptors},
+    {"little address space", little_space},
 };
 enum { POINTS = sizeof points / sizeof points[0] };
 
