@@ -21,6 +21,8 @@ static const struct {
     {1317, ERR_TRANSIENT}, /* ER_QUERY_INTERRUPTED */
     {1412, ERR_TRANSIENT}, /* ER_TABLE_DEF_CHANGED */
     {1836, ERR_TRANSIENT}, /* ER_READ_ONLY_MODE */
+    {1467, ERR_TRANSIENT}, /* ER_AUTOINC_READ_FAILED: as 1205, for the next id; used up
+                            * are ids with 167 */
     {2002, ERR_TRANSIENT}, /* CR_CONNECTION_ERROR */
     {2003, ERR_TRANSIENT}, /* CR_CONN_HOST_ERROR */
     {4031, ERR_TRANSIENT}, /* ER_CLIENT_INTERACTION_TIMEOUT */

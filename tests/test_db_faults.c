@@ -182,6 +182,37 @@ Test(faults, lock_wait_time_out_at_the_ledger, .init = open_impatient, .fini = c
     expect_state(1, 2, 2);
 }
 
+static void *insert_slowly(void *context)
+{
+    (void)context;
+    (void)mysql_query(other, "INSERT INTO botnet_nodes_mozi (ip, city) SELECT "
+                             "CONCAT('9.9.9.', seq), SLEEP(IF(seq = 2, 600, 0)) FROM "
+                             "seq_1_to_2");
+    return NULL;
+}
+
+/* A statement of many rows has the next ids for itself until it ends, as a LOAD DATA does
+ * whose sender is gone. The server has another number for who waits too long for that. */
+Test(faults, lock_wait_time_out_for_the_next_id, .init = open_impatient,
+     .fini = close_kit)
+{
+    static const char sleeping[] = "SELECT COALESCE(MAX(id), 0) FROM "
+                                   "information_schema.processlist WHERE state = 'User "
+                                   "sleep'";
+    char sql[64];
+    pthread_t thread;
+    cr_assert_eq(pthread_create(&thread, NULL, insert_slowly, NULL), 0);
+    snprintf(sql, sizeof sql, "KILL QUERY %lld", (long long)wait_for(sleeping));
+    seen("1.1.1.1", "2026-01-01 00:00:00");
+    sink_kit_expect(&kit, ERR_TRANSIENT);
+    cr_assert_eq(kit.err.sys, 1467, "%s", kit.err.message);
+    world_exec(&w, sql);
+    cr_assert_eq(pthread_join(thread, NULL), 0);
+    expect_state(0, 0, 0);
+    sink_kit_expect(&kit, 0);
+    expect_state(1, 1, 1);
+}
+
 /* While it waits for the entity's row, the other takes what it will want: it sees that.
  */
 Test(faults, the_entity_row_orders_two_writers, .init = open_kit, .fini = close_kit)
