@@ -222,6 +222,11 @@ uint32_t check_coverage(const struct check_report *report)
     return (uint32_t)((report->entities - report->missing) * ALL / report->entities);
 }
 
+bool check_disagrees(const struct check_report *report)
+{
+    return report->count_off || report->first_off || report->last_off;
+}
+
 bool check_is_below(const struct check_report *report, uint32_t threshold)
 {
     enum { ALL = 10000 };

@@ -103,6 +103,9 @@ void check_report_free(struct check_report *report);
  * 10000 means all of them. Pure. */
 uint32_t check_coverage(const struct check_report *report);
 
+/* Has an entity a count or a time that its events don't have? Pure. */
+bool check_disagrees(const struct check_report *report);
+
 /* Is the coverage, not cut, below so many hundredths of a percent? Pure. */
 bool check_is_below(const struct check_report *report, uint32_t threshold);
 

@@ -85,6 +85,9 @@ static void print_report(const struct check_report *report)
     print_known("first time against events", report->firsts, report->first_off,
                 "first time");
     print_known("last time against events", report->lasts, report->last_off, "last time");
+    if (check_disagrees(report)) {
+        printf("  `holdfast repair --counts` shows how counts and times can be mended\n");
+    }
     if (report->explained) {
         print_explained(report);
     }

@@ -175,9 +175,14 @@ static int execute(struct repairer *at, const struct stream *stream, uint64_t to
     }
     put_done(at, &done);
     exit_code = check(at, stream, "after", &after);
-    bool left = at->counts ? after.count_off || after.first_off || after.last_off
-                           : after.missing > 0;
+    bool disagrees = check_disagrees(&after);
+    bool left = at->counts ? disagrees : after.missing > 0;
     check_report_free(&after);
+    if (exit_code == 0 && disagrees && !at->counts) {
+        json_put_text(at->json, "next",
+                      "counts or times still differ from the events; `holdfast repair "
+                      "--counts` shows how they can be mended");
+    }
     if (exit_code == 0 && left) {
         exit_code = cli_fail(EXIT_PROBLEM,
                              "stream %s: not all could be mended; the plan says why, "
@@ -203,12 +208,14 @@ static int repair_one(struct repairer *at, const struct stream *stream)
             put_plan(at, &plan);
             put_backup(at, stream);
         }
+        uint64_t wanting = at->counts ? plan.counts_off : plan.missing;
         if (exit_code == 0 && at->execute) {
-            exit_code = execute(at, stream, at->counts ? plan.counts_off : plan.missing);
+            exit_code = execute(at, stream, wanting);
         } else if (exit_code == 0) {
             json_put_text(at->json, "next",
-                          "nothing was changed; make the backup, then run it again with "
-                          "--execute");
+                          wanting ? "nothing was changed; make the backup, then run it "
+                                    "again with --execute"
+                                  : "there is nothing to mend");
         }
     }
     json_object_end(at->json);

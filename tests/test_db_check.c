@@ -125,6 +125,12 @@ Test(check, the_field_report, .timeout = 240)
 
 /* ---- What is wrong besides -------------------------------------------------------- */
 
+static void expect_next(const struct json_value *found, const char *part)
+{
+    const char *next = json_as_text(cli_kit_at(found, "streams.0.next"));
+    cr_assert(next && strstr(next, part), "%s not in '%s'", part, next ? next : "");
+}
+
 Test(check, what_disagrees_is_counted_and_mended)
 {
     struct cli_kit bench;
@@ -152,8 +158,16 @@ Test(check, what_disagrees_is_counted_and_mended)
     cli_kit_expect(found, "streams.0.events", 8);
     json_value_free(found);
 
+    char *text = cli_kit_text(&bench, "check", 0);
+    cr_assert_not_null(strstr(text, "`holdfast repair --counts`"), "%s", text);
+    free(text);
+    found = cli_kit_run(&bench, "repair --execute", 0); /* events: none is missing */
+    expect_next(found, "`holdfast repair --counts`");
+    json_value_free(found);
+
     found = cli_kit_run(&bench, "repair --counts", 0);
     cli_kit_expect(found, "streams.0.plan.entities_to_mend", 1);
+    expect_next(found, "--execute");
     json_value_free(found);
     sink_kit_number(&bench.kit,
                     "SELECT communication_count FROM botnet_nodes_mozi WHERE "
@@ -161,6 +175,9 @@ Test(check, what_disagrees_is_counted_and_mended)
                     1);
     found = cli_kit_run(&bench, "repair --counts --execute", 0);
     cli_kit_expect(found, "streams.0.done.entities_mended", 1);
+    json_value_free(found);
+    found = cli_kit_run(&bench, "repair --counts", 0);
+    expect_next(found, "nothing");
     json_value_free(found);
     sink_kit_text(&bench.kit,
                   "SELECT CONCAT(communication_count, ' ', first_seen, ' ', last_seen) "
