@@ -296,6 +296,19 @@ int cli_load_config(const struct cli *cli, struct config **out_config)
     return code ? cli_fail_err(&err) : 0;
 }
 
+int cli_no_stream(const struct config *config, const char *name)
+{
+    struct buf names = {0};
+    for (size_t i = 0; i < config->stream_count; i++) {
+        buf_printf(&names, "%s%s", i ? ", " : "", config->streams[i]->name);
+    }
+    const char *text = buf_text(&names);
+    int exit_code = cli_fail(EXIT_USAGE, "no stream '%s' is configured, but %s", name,
+                             text ? text : "others");
+    buf_free(&names);
+    return exit_code;
+}
+
 int cli_open_reader(const struct config *config, struct journal **out_journal)
 {
     struct err err = {0};

@@ -114,6 +114,9 @@ int cli_exit_code(enum err_code code);
 /* Loads the configuration; 0, or the exit code after saying why not. */
 int cli_load_config(const struct cli *cli, struct config **out_config);
 
+/* Says that no such stream is configured, and which are; the exit code. */
+int cli_no_stream(const struct config *config, const char *name);
+
 /* Opens the configured journal for reading; 0, or the exit code after saying why not. */
 int cli_open_reader(const struct config *config, struct journal **out_journal);
 

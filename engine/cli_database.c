@@ -13,7 +13,7 @@ int database_open(const struct cli *cli, struct database *out_database)
         database.stream = config_stream(database.config, slice_text(stream));
     }
     if (stream && !database.stream) {
-        exit_code = cli_fail(EXIT_USAGE, "no stream '%s' is configured", stream);
+        exit_code = cli_no_stream(database.config, stream);
         database_close(&database);
         return exit_code;
     }

@@ -216,6 +216,56 @@ static bool read_sets(const struct cli *cli, struct corrections *out)
     return true;
 }
 
+static bool is_chosen(const struct letters_filter *filter, const struct stream *stream)
+{
+    return !filter->stream || strcmp(stream->name, filter->stream) == 0;
+}
+
+static bool has_field(const struct config *config, const struct letters_filter *filter,
+                      const char *field)
+{
+    const struct intake_rules rules = engine_rules_of(config);
+    bool found = rules.route_field && strcmp(rules.route_field, field) == 0;
+    for (size_t i = 0; i < config->stream_count && !found; i++) {
+        found = is_chosen(filter, config->streams[i]) &&
+                stream_field_find(config->streams[i], slice_text(field)) >= 0;
+    }
+    return found;
+}
+
+static void say_fields(const struct config *config, const struct letters_filter *filter,
+                       const char *field)
+{
+    struct buf text = {0};
+    for (size_t i = 0; i < config->stream_count; i++) {
+        const struct stream *stream = config->streams[i];
+        if (is_chosen(filter, stream)) {
+            buf_printf(&text, "; stream %s has", stream->name);
+        }
+        for (size_t j = 0; is_chosen(filter, stream) && j < stream->field_count; j++) {
+            buf_printf(&text, " %s", stream->fields[j].name);
+        }
+    }
+    const char *known = buf_text(&text);
+    cli_fail(EXIT_USAGE, "--set %s: there is no such field%s", field, known ? known : "");
+    buf_free(&text);
+}
+
+/* A record may carry fields that no stream has, but nobody corrects those: the name is
+ * mistyped. */
+static bool check_sets(const struct config *config, const struct letters_filter *filter,
+                       const struct corrections *corrections)
+{
+    for (size_t i = 0; i < corrections->count; i++) {
+        const char *field = corrections->sets[i].name;
+        if (!has_field(config, filter, field)) {
+            say_fields(config, filter, field);
+            return false;
+        }
+    }
+    return true;
+}
+
 /* In this process: where no engine runs, or nothing is to be changed. */
 static int retry_here(const struct config *config, const struct letters_retry *retry,
                       struct buf *out, struct err *err)
@@ -258,6 +308,31 @@ static int retry_there(const struct cli *cli, const struct config *config,
     return code;
 }
 
+/* What the answer leaves to be done. */
+static int say_retried(const struct cli *cli, const struct letters_filter *filter,
+                       struct slice answer)
+{
+    struct json_value *found = json_parse(answer);
+    int64_t retried = json_as_integer(json_get(found, "retried"), 0);
+    int64_t refused = json_as_integer(json_get(found, "refused"), 0);
+    json_value_free(found);
+    if (filter->one && retried + refused == 0) {
+        cli_fail(EXIT_FINE,
+                 "there is no dead letter %s that waits to be tried again; `holdfast "
+                 "deadletter show %s` tells whether it was retried or purged",
+                 cli->args[0], cli->args[0]);
+    } else if (!cli_has(cli, OPTION_EXECUTE) && !cli_has(cli, OPTION_JSON)) {
+        puts("nothing was changed: --execute hands these in");
+    } else if (cli_has(cli, OPTION_EXECUTE) && refused) {
+        return cli_fail(EXIT_PROBLEM,
+                        "%lld are refused as before and stay; correct a field of theirs "
+                        "with --set FIELD=VALUE, or give them up by `holdfast deadletter "
+                        "purge`",
+                        (long long)refused);
+    }
+    return EXIT_FINE;
+}
+
 static int retry(const struct cli *cli, const struct config *config,
                  const struct letters_filter *filter,
                  const struct corrections *corrections)
@@ -277,9 +352,7 @@ static int retry(const struct cli *cli, const struct config *config,
     }
     int exit_code = code ? cli_fail_err(&err)
                          : cli_show(buf_slice(&answer), cli_has(cli, OPTION_JSON));
-    if (!exit_code && !execute && !cli_has(cli, OPTION_JSON)) {
-        puts("nothing was changed: --execute hands these in");
-    }
+    exit_code = exit_code ? exit_code : say_retried(cli, filter, buf_slice(&answer));
     buf_free(&answer);
     return exit_code;
 }
@@ -293,7 +366,8 @@ int cli_deadletter_retry(const struct cli *cli)
         return EXIT_USAGE;
     }
     int exit_code = cli_load_config(cli, &config);
-    if (!exit_code && !read_filter(cli, config, &filter)) {
+    if (!exit_code && (!read_filter(cli, config, &filter) ||
+                       !check_sets(config, &filter, &corrections))) {
         exit_code = EXIT_USAGE;
     }
     exit_code = exit_code ? exit_code : retry(cli, config, &filter, &corrections);

@@ -282,6 +282,9 @@ static int report(const struct cli *cli, const struct ingest *ingest)
                " were there already; %s in %" PRIu64 " parts to %s\n",
                tally->accepted, tally->dead_lettered, tally->replayed, size, tally->parts,
                sender_place(ingest->sender));
+        if (tally->dead_lettered) {
+            puts("`holdfast deadletter ls` shows what was wrong with these");
+        }
     }
     bool strict = cli_has(cli, OPTION_STRICT) && tally->dead_lettered;
     return exit_code ? exit_code : strict ? EXIT_PROBLEM : EXIT_FINE;
@@ -349,7 +352,7 @@ static int run(const struct cli *cli, const struct config *config,
     if (target->stream) {
         ingest.stream = config_stream(config, slice_text(target->stream));
         if (!ingest.stream) {
-            return cli_fail(EXIT_USAGE, "no stream '%s' is configured", target->stream);
+            return cli_no_stream(config, target->stream);
         }
     }
     if (sender_new(target, &ingest.sender, &err)) {

@@ -90,7 +90,7 @@ static int pass_gap(const struct cli *cli)
     }
     int exit_code = cli_load_config(cli, &config);
     if (!exit_code && !config_stream(config, slice_text(name.stream))) {
-        exit_code = cli_fail(EXIT_USAGE, "no stream '%s' is configured", name.stream);
+        exit_code = cli_no_stream(config, name.stream);
     }
     exit_code = exit_code ? exit_code : show_or_accept(cli, config, &name);
     config_free(config);

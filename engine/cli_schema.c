@@ -49,8 +49,8 @@ int cli_schema(const struct cli *cli)
     }
     if (name) {
         const struct stream *stream = config_stream(config, slice_text(name));
-        exit_code = stream ? print_schema(cli, config, &stream, 1)
-                           : cli_fail(EXIT_USAGE, "no stream '%s' is configured", name);
+        exit_code =
+            stream ? print_schema(cli, config, &stream, 1) : cli_no_stream(config, name);
     } else {
         exit_code =
             print_schema(cli, config, (const struct stream *const *)config->streams,

@@ -207,7 +207,7 @@ int cli_deadletter_accept(const struct cli *cli)
         return exit_code;
     }
     if (!config_stream(config, slice_text(stream))) {
-        exit_code = cli_fail(EXIT_USAGE, "no stream '%s' is configured", stream);
+        exit_code = cli_no_stream(config, stream);
     } else {
         snprintf(path, sizeof path, "/control/deadletter/accept?stream=%s&lane=%llu",
                  stream, (unsigned long long)lane);

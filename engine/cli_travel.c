@@ -60,12 +60,23 @@ static bool read_bound(const struct traveller *at, enum cli_option option,
     return true;
 }
 
+static bool is_backwards(const struct travel_config *range)
+{
+    const struct travel_bound *from = &range->from;
+    const struct travel_bound *to = &range->to;
+    return from->kind == to->kind && (from->seq > to->seq || from->time_us > to->time_us);
+}
+
 static int read_range(struct traveller *at)
 {
     const char *stream = at->cli->text[OPTION_STREAM];
     if (!read_bound(at, OPTION_FROM, "from", &at->range.from) ||
         !read_bound(at, OPTION_TO, "to", &at->range.to)) {
         return EXIT_USAGE;
+    }
+    if (is_backwards(&at->range)) {
+        return cli_fail(EXIT_USAGE, "--from %s comes after --to %s: nothing lies between",
+                        at->cli->text[OPTION_FROM], at->cli->text[OPTION_TO]);
     }
     at->range.streams = (const struct stream *const *)at->config->streams;
     at->range.stream_count = at->config->stream_count;
@@ -74,9 +85,7 @@ static int read_range(struct traveller *at)
         at->range.streams = &at->only;
         at->range.stream_count = 1;
     }
-    return stream && !at->only
-               ? cli_fail(EXIT_USAGE, "no stream '%s' is configured", stream)
-               : 0;
+    return stream && !at->only ? cli_no_stream(at->config, stream) : 0;
 }
 
 /* ---- The target -------------------------------------------------------------------- */

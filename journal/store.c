@@ -550,6 +550,14 @@ static int open_store(const char *path, uint64_t map_bytes, bool writer,
     return ERR_OK;
 }
 
+static int say_missing(const char *path, struct err *err)
+{
+    return err_set(err, ERR_NOT_FOUND, 0,
+                   "there is no journal at %s: the engine makes one at its first start, "
+                   "where journal.path says",
+                   path);
+}
+
 int store_open_writer(const char *path, uint64_t map_bytes, bool create,
                       struct store *out_store, struct err *err)
 {
@@ -559,7 +567,7 @@ int store_open_writer(const char *path, uint64_t map_bytes, bool create,
         return rc;
     }
     if (place != STORE_USED && !create) {
-        return err_set(err, ERR_NOT_FOUND, 0, "there is no journal at %s", path);
+        return say_missing(path, err);
     }
     if (place != STORE_USED) {
         rc = store_create(path, map_bytes, err);
@@ -575,7 +583,7 @@ int store_open_reader(const char *path, struct store *out_store, struct err *err
         return rc;
     }
     if (place != STORE_USED) {
-        return err_set(err, ERR_NOT_FOUND, 0, "there is no journal at %s", path);
+        return say_missing(path, err);
     }
     return open_store(path, 0, false, out_store, err);
 }

@@ -406,6 +406,8 @@ Test(cli, dead_letters_are_tried_again_once)
     expect(&bench, "deadletter retry --reason ip @", 0, "retried: 0");
     expect(&bench, "deadletter retry --set ip @", 64, NULL);
     expect(&bench, "deadletter retry --set =x @", 64, NULL);
+    expect(&bench, "deadletter retry --set adress=10.0.0.7 @", 64, NULL);
+    expect(&bench, "deadletter retry --reason ip --execute @", 1, "refused: 1");
     expect(&bench, "deadletter retry 1/0 --set ip=10.0.0.7 @", 0, "retried: 1");
     expect(&bench, "deadletter show 1/0 @", 0, "state: kept"); /* only a plan */
     expect(&bench, "deadletter retry 1/0 --set ip=10.0.0.7 --execute --json @", 0,

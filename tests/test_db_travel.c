@@ -334,6 +334,7 @@ Test(travel, limits_that_are_gone_are_named)
     cr_assert_not_null(strstr(said, place), "%s: %s", place, said);
     free(said);
     free(travel_command(&d, "replay --from 2026-01-01T00:00:00Z --into past", 1));
+    free(travel_command(&d, "replay --from 5 --to 2 --into past", 64));
     (void)snprintf(words, sizeof words, "replay --from %lld --into past",
                    (long long)first - 1);
     free(travel_command(&d, words, 1));
