@@ -29,6 +29,9 @@ enum control_kind {
     CONTROL_START,  /* fork, pipe, pthread_create */
     CONTROL_LMDB,   /* LMDB's own functions */
     CONTROL_PUT,    /* those of them that change something */
+    CONTROL_CLIENT, /* the database client's own: handles, options, logins */
+    CONTROL_QUERY,  /* its statements */
+    CONTROL_RESULT, /* what they give */
     CONTROL_KINDS,
 };
 
@@ -71,5 +74,7 @@ struct control {
 void control_use(struct control *page);
 /* Counts a call of that kind. True: it is to fail, errno says how. */
 bool control_fails(enum control_kind kind);
+/* From here on the calling thread's calls are neither counted nor fail; or again are. */
+void control_spare(bool spared);
 
 #endif
