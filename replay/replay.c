@@ -4,7 +4,8 @@
  * replay_wake or for the nearest lane's next try.
  *
  * While paused a worker holds no connection: whatever is done to the database meanwhile,
- * such as restoring a backup, is seen when the lanes compare with the ledger afterwards.
+ * such as restoring a backup, is seen when the lanes compare with the ledger afterwards;
+ * also where the pause was over before the worker came to see it.
  * For the same reason, and so that the server doesn't drop a connection for idleness, a
  * worker that has had nothing to do for a while compares again.
  */
@@ -30,6 +31,7 @@ struct worker {
     size_t turn;       /* which of them is next */
     uint32_t connect_failures;
     int64_t used_us; /* when a lane last made a step */
+    uint64_t pauses; /* that the connection has seen */
 
     /* under the lock */
     bool connected;
@@ -48,6 +50,7 @@ struct replay {
 
     /* under shared.lock */
     uint64_t wakes;
+    uint64_t pauses; /* that were begun */
     bool paused;
     bool stopping;
 };
@@ -279,11 +282,15 @@ static void wait_for_change(struct replay *replay, uint64_t seen_wakes, int64_t 
 }
 
 /* Not under the lock. False: nothing to do for *out_wait_us. */
-static bool work_once(struct worker *worker, bool may, int64_t *out_wait_us)
+static bool work_once(struct worker *worker, bool may, uint64_t pauses,
+                      int64_t *out_wait_us)
 {
     *out_wait_us = INT64_MAX;
-    if (!may) {
+    if (!may || worker->pauses != pauses) {
         disconnect(worker);
+        worker->pauses = pauses;
+    }
+    if (!may) {
         return false;
     }
     int64_t wake_us;
@@ -302,10 +309,11 @@ static void *work(void *context)
     lock(replay);
     while (!replay->stopping) {
         uint64_t seen_wakes = replay->wakes;
+        uint64_t pauses = replay->pauses;
         bool may = may_work(replay);
         int64_t wait_us;
         unlock(replay);
-        bool worked = work_once(worker, may, &wait_us);
+        bool worked = work_once(worker, may, pauses, &wait_us);
         lock(replay);
         if (!worked) {
             wait_for_change(replay, seen_wakes, wait_us);
@@ -601,6 +609,7 @@ int replay_pause(struct replay *replay, bool paused, struct err *err)
     }
     lock(replay);
     replay->paused = paused;
+    replay->pauses += paused;
     replay->wakes++;
     pthread_cond_broadcast(&replay->changed);
     bool still = paused && await_standstill(replay);

@@ -2,6 +2,7 @@
 #include "tests/lane_kit.h"
 
 #include <criterion/criterion.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <time.h>
@@ -454,6 +455,60 @@ Test(replay, what_was_restored_during_a_pause_is_seen_without_a_new_entry)
     lane_kit_await(&kit, "rewound", 1);
     lane_kit_await_done(&kit, mozi, 0, 2);
     cr_assert_eq(fake_events(kit.database), 8);
+    lane_kit_end(&kit);
+}
+
+/* A clock that holds up whoever else asks it, once it is to. */
+struct held_clock {
+    struct clock clock;
+    pthread_t owner;
+    _Atomic bool holds;
+    sem_t asked;
+    sem_t released;
+};
+
+static int64_t held_steady_us(const struct clock *clock)
+{
+    struct held_clock *held = (struct held_clock *)(uintptr_t)clock;
+    if (!pthread_equal(pthread_self(), held->owner) &&
+        atomic_exchange(&held->holds, false)) {
+        (void)sem_post(&held->asked);
+        (void)sem_wait(&held->released);
+    }
+    return 1000000; /* it stands still: no lane looks by itself */
+}
+
+static void start_held_clock(struct held_clock *held)
+{
+    *held = (struct held_clock){.clock = clock_system, .owner = pthread_self()};
+    held->clock.steady_us = held_steady_us;
+    (void)sem_init(&held->asked, 0, 0);
+    (void)sem_init(&held->released, 0, 0);
+}
+
+/* The worker comes to see nothing of it. */
+Test(replay, what_was_restored_during_a_short_pause_is_seen)
+{
+    struct lane_kit kit;
+    struct held_clock held;
+    struct err err = {0};
+    lane_kit_start(&kit);
+    start_held_clock(&held);
+    kit.config.clock = &held.clock;
+    size_t mozi = lane_kit_stream(&kit, "mozi", 1, CONFLICT_COUNT);
+    lane_kit_append(&kit, mozi, 0, 0, 2, NULL);
+    lane_kit_run(&kit);
+    lane_kit_await_state(&kit, "mozi", 0, LANE_IDLE);
+    held.holds = true;
+    replay_wake(kit.replay);
+    (void)sem_wait(&held.asked);
+    cr_assert_eq(replay_pause(kit.replay, true, &err), ERR_OK);
+    fake_drop_ledger(kit.database);
+    cr_assert_eq(replay_pause(kit.replay, false, &err), ERR_OK);
+    (void)sem_post(&held.released);
+    lane_kit_await(&kit, "rewound", 1);
+    lane_kit_await_state(&kit, "mozi", 0, LANE_IDLE);
+    cr_assert_eq(fake_events(kit.database), 2);
     lane_kit_end(&kit);
 }
 
