@@ -6,6 +6,7 @@
 #include "engine/alerts.h"
 #include "engine/checker.h"
 #include "engine/letters_watch.h"
+#include "engine/units.h"
 #include "engine/waiters.h"
 
 #include <pthread.h>
@@ -396,12 +397,16 @@ bool engine_ready(struct engine *engine, struct err *err)
         return false;
     }
     if (stat.refusing || stat.free_bytes == 0) {
-        err_set(
-            err, ERR_FULL, 0,
-            "the journal has no room (%llu bytes used of %llu, %llu free on disk); it "
-            "drains as the database takes the backlog",
-            (unsigned long long)stat.used_bytes, (unsigned long long)stat.size_max,
-            (unsigned long long)stat.disk_free_bytes);
+        char used[UNITS_TEXT];
+        char most[UNITS_TEXT];
+        char disk[UNITS_TEXT];
+        units_format_size(stat.used_bytes, used);
+        units_format_size(stat.size_max, most);
+        units_format_size(stat.disk_free_bytes, disk);
+        err_set(err, ERR_FULL, 0,
+                "the journal has no room (%s of %s used, %s free on disk); it drains as "
+                "the database takes the backlog",
+                used, most, disk);
         return false;
     }
     return true;

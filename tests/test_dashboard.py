@@ -481,6 +481,8 @@ class Dashboard(unittest.TestCase):
             "120 entities without events, up to 120 in a row",
             self.browser.text("#orphans"),
         )
+        self.assertIn("holdfast repair", self.browser.text("#orphans"))
+        self.assertNotIn("holdfast deadletter", self.browser.text("#letters"))
         self.examine("orphans")
         self.assert_quiet()
 
@@ -584,6 +586,7 @@ class Dashboard(unittest.TestCase):
         for text in ("<img src=x onerror=alert(1)>", '"><script>alert(2)</script>'):
             self.assertIn(json.dumps(text)[1:-1], shown)
         self.assertIn("\\u{202e}gnp.exe", shown)
+        self.assertIn("holdfast deadletter retry", shown)
         self.assertNotRegex(shown, "[\u202a-\u202e\u2066-\u2069\u0007]")
         self.assertEqual(
             self.browser.run(

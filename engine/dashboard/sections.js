@@ -253,6 +253,13 @@ export function showCoverage(status) {
   fillTable(coverage, [...streams.values()], (check) => check.stream);
 }
 
+// What can be done about what a section shows.
+function makeAdvice(text) {
+  const advice = make("p", { class: "soft" }, text);
+  advice.hidden = true;
+  return advice;
+}
+
 // ---- Orphans by day -----------------------------------------------------------------
 
 const orphans = makeTable("Orphans: entities without events, by day", "", [
@@ -273,7 +280,8 @@ const orphans = makeTable("Orphans: entities without events, by day", "", [
   },
 ]);
 const interruptions = make("ul", { class: "notes" });
-place("orphans", orphans, interruptions);
+const orphansAdvice = makeAdvice("'holdfast repair' shows how they can be mended.");
+place("orphans", orphans, interruptions, orphansAdvice);
 
 function orphanDays(details) {
   const days = details.orphans
@@ -327,7 +335,9 @@ export function showOrphans(details) {
         ? "Not checked yet; the first check comes within a minute of the start."
         : "None: by the last check every entity has its events.",
   );
-  fillTable(orphans, orphanDays(details), (day) => `${day.day} ${day.stream}`);
+  const days = orphanDays(details);
+  fillTable(orphans, days, (day) => `${day.day} ${day.stream}`);
+  orphansAdvice.hidden = days.length === 0;
   showInterruptions(details);
 }
 
@@ -381,7 +391,11 @@ const letters = makeTable("Dead letters by reason", "", [
   timeColumn("Newest", (reason) => reason.newest[0].at),
   madeColumn("Newest records", "samples", (reason) => reason.newest, fillSamples),
 ]);
-place("letters", letters);
+const lettersAdvice = makeAdvice(
+  "'holdfast deadletter retry' tries them again, with --set FIELD=VALUE in place of what " +
+    "was wrong.",
+);
+place("letters", letters, lettersAdvice);
 
 export function showLetters(details) {
   const found = details.dead_letters;
@@ -391,7 +405,9 @@ export function showLetters(details) {
       ? "None: every record that was taken could be applied, or waits to be."
       : "They are being counted.",
   );
-  fillTable(letters, found ? found.reasons : [], (reason) => reason.reason);
+  const reasons = found ? found.reasons : [];
+  fillTable(letters, reasons, (reason) => reason.reason);
+  lettersAdvice.hidden = reasons.length === 0;
 }
 
 // ---- Alerts -------------------------------------------------------------------------
