@@ -470,7 +470,7 @@ class Dashboard(unittest.TestCase):
         self.browser.open(engine.url)
         self.await_line("entities of mozi lack their events")
         self.await_row(
-            "Coverage", Stream="mozi", State="below threshold", Without_events="165"
+            "Coverage", Stream="mozi", State="too low", Without_events="165"
         )
         self.await_row("Orphans", Day="2026-01-11", Stream="mozi", Entities="120")
         self.assertEqual(

@@ -204,7 +204,7 @@ function coverageState(check) {
   return check.tables_found
     ? check.ok
       ? ["good", "covered"]
-      : ["bad", "below threshold"]
+      : ["bad", "too low"]
     : ["none", "no tables"];
 }
 
