@@ -134,11 +134,23 @@ static const char committing_thread[] =
     "SELECT COALESCE(MAX(id), 0) FROM information_schema.processlist WHERE info = "
     "'COMMIT' AND state LIKE 'Waiting for backup lock%'";
 
-static void kill_connection(const char *which)
+/* Returns its number. The client may hear of it before the server's thread does. */
+static int64_t kill_connection(const char *which)
 {
     char sql[64];
-    snprintf(sql, sizeof sql, "KILL %lld", (long long)wait_for(which));
+    int64_t id = wait_for(which);
+    snprintf(sql, sizeof sql, "KILL %lld", (long long)id);
     world_exec(&w, sql);
+    return id;
+}
+
+static void await_end(int64_t id)
+{
+    char sql[128];
+    snprintf(sql, sizeof sql,
+             "SELECT COUNT(*) = 0 FROM information_schema.processlist WHERE id = %lld",
+             (long long)id);
+    wait_for(sql);
 }
 
 static void open_impatient(void)
@@ -305,7 +317,7 @@ Test(faults, killed_inside_the_transaction, .init = open_kit, .fini = close_kit)
     seen("1.1.1.1", "2026-01-01 00:00:00");
     seen("1.1.1.2", "2026-01-02 00:00:00");
     pthread_t thread = start_apply();
-    kill_connection(waiting_thread);
+    (void)kill_connection(waiting_thread);
     expect_background(thread, ERR_UNKNOWN);
     cr_assert_not(kit.sink->ops->connected(kit.sink));
     other_exec("ROLLBACK");
@@ -319,9 +331,10 @@ Test(faults, killed_at_commit_and_not_committed, .init = open_kit, .fini = close
     other_exec("BACKUP STAGE BLOCK_COMMIT");
     seen("1.1.1.1", "2026-01-01 00:00:00");
     pthread_t thread = start_apply();
-    kill_connection(committing_thread);
+    int64_t killed = kill_connection(committing_thread);
     expect_background(thread, ERR_UNKNOWN);
     cr_assert_not(kit.sink->ops->connected(kit.sink));
+    await_end(killed); /* else it may commit once it can */
     other_exec("BACKUP STAGE END");
     cr_assert_eq(sink_kit_connect(&kit), 0, "%s", kit.err.message);
     expect_state(0, 0, 0);
