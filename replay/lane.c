@@ -156,6 +156,20 @@ void lane_forget_ledger(struct lane *lane)
     journal_confirm(lane_config(lane)->journal, lane->stream_name, lane->id.lane, false);
 }
 
+void lane_confirm(struct lane *lane)
+{
+    pthread_mutex_lock(&lane->shared->lock);
+    bool asked = lane->doubts == lane->shared->doubts;
+    if (asked) {
+        journal_confirm(lane_config(lane)->journal, lane->stream_name, lane->id.lane,
+                        true);
+    }
+    pthread_mutex_unlock(&lane->shared->lock);
+    if (!asked) {
+        lane_forget_ledger(lane);
+    }
+}
+
 void lane_disconnected(struct lane *lane)
 {
     lane_forget_ledger(lane);

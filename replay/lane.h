@@ -19,8 +19,9 @@
 struct lane_shared {
     struct replay_config config;
     const char *journal_id;
-    pthread_mutex_t lock; /* the status of every lane, pace */
+    pthread_mutex_t lock; /* the status of every lane, pace, doubts */
     struct pace pace;
+    uint64_t doubts; /* how often a lane found that the database went back */
 };
 
 enum { LANE_NOTES_MAX = sizeof((struct lane_status *)0)->notes };
@@ -48,6 +49,7 @@ struct lane {
     /* the worker's own */
     bool compared;            /* with the ledger, on the present connection */
     struct ledger_row ledger; /* what it held then, or since the last commit */
+    uint64_t doubts;          /* those of `shared` before the ledger was asked */
     struct plan plan;
     struct layout layout;
     size_t in_hand;                    /* records of the transaction in hand; 0: none */
@@ -123,6 +125,11 @@ void lane_count(struct lane *lane, const uint64_t totals[FATE_COUNT]);
 
 /* The ledger has to be compared before anything else, and nothing expires until then. */
 void lane_forget_ledger(struct lane *lane);
+
+/* The lane's entries may go and others may rely on its done mark, as far as it has come:
+ * its ledger was asked. Unless another lane has found meanwhile that the database went
+ * back: then this one compares again. */
+void lane_confirm(struct lane *lane);
 
 /* Moves the journal's done mark to the ledger's position and tells. */
 int lane_mark_done(struct lane *lane, const struct ledger_row *row, struct err *err);

@@ -370,7 +370,7 @@ static int succeed(struct run *run, const struct apply_result *result, int64_t t
     count_times(run, took_us);
     lane_tell(lane, "transaction_done", NULL);
     /* Its first entry may have come after the comparison. */
-    journal_confirm(lane_config(lane)->journal, lane->stream_name, lane->id.lane, true);
+    lane_confirm(lane);
     return lane_mark_done(lane, &result->row, err);
 }
 

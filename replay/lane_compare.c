@@ -80,15 +80,20 @@ static int refuse_to_rewind(const struct lane *lane, const struct ledger_row *ro
 
 /* The database went back for all lanes. One with nothing to do would notice only when it
  * next asks: until then its entries stay, and no other relies on its done mark. */
-static int doubt_all(const struct lane *lane, struct err *err)
+static int doubt_all(struct lane *lane, struct err *err)
 {
+    struct lane_shared *shared = lane->shared;
     struct journal *journal = lane_config(lane)->journal;
     struct journal_lane *lanes = NULL;
     size_t count = 0;
     int code = journal_lanes(journal, &lanes, &count, err);
+    pthread_mutex_lock(&shared->lock);
+    lane->doubts += lane->doubts == shared->doubts; /* it has just seen it */
+    shared->doubts++;
     for (size_t i = 0; i < count; i++) {
         journal_confirm(journal, lanes[i].stream, lanes[i].lane, false);
     }
+    pthread_mutex_unlock(&shared->lock);
     free(lanes);
     return code;
 }
@@ -200,6 +205,9 @@ int lane_compare(struct lane *lane, struct lane_link *link, struct err *err)
 {
     struct ledger_row row = {0};
     int code = lane->stream ? prepare(lane, link, err) : ERR_OK;
+    pthread_mutex_lock(&lane->shared->lock);
+    lane->doubts = lane->shared->doubts;
+    pthread_mutex_unlock(&lane->shared->lock);
     if (code == ERR_OK) {
         code = link->sink->ops->position(link->sink, &lane->id, &row, err);
     }
@@ -218,8 +226,7 @@ int lane_compare(struct lane *lane, struct lane_link *link, struct err *err)
         pthread_mutex_lock(&lane->shared->lock);
         lane->status.ledger = row;
         pthread_mutex_unlock(&lane->shared->lock);
-        journal_confirm(lane_config(lane)->journal, lane->stream_name, lane->id.lane,
-                        true);
+        lane_confirm(lane);
     }
     return code;
 }
