@@ -32,10 +32,8 @@
  *                      journal_open, journal/lanes.c:lanes_load
  *
  * Left out, since it changes nothing here: the size of a batch (one record an entry),
- * several streams (each has its own ledger rows), dead letters, room. Left out though it
- * does: several lanes of an engine, and with them the rule that one which notices that the
- * database went back has all of them ask their ledger again before entries may go
- * (replay/lane_compare.c:doubt_all).
+ * several streams (each has its own ledger rows), dead letters, room. Several lanes of an
+ * engine, of which one finds for all that the database went back, are in lanes.pml.
  *
  * Row locks are modelled by their outcome: of two transactions that touched one row the
  * first to commit wins and the other one comes to nothing. That is what Galera does

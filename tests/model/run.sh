@@ -1,15 +1,15 @@
 #!/bin/bash
 # tests/model/run.sh [--full]
 #
-# Has Spin walk through all states of tests/model/holdfast.pml, for several choices of how
-# often what may go wrong, and then with each planted mistake, which it must find: the model
-# itself is on trial. Fails where a property is violated, a search was cut short, a line of
+# Has Spin walk through all states of tests/model/holdfast.pml and lanes.pml, for several
+# choices of how often what may go wrong, and then with each planted mistake, which it must
+# find: the models themselves are on trial. Fails where a property is violated, a search was cut short, a line of
 # the model was reached by no search, or a mistake was not found. --full allows more faults
 # at a time, for some minutes more.
 #
 # Exit codes: 0 fine, 1 not, 64 usage, 77 no spin here.
 set -u
-model=$(cd "$(dirname "$0")" && pwd)/holdfast.pml
+models=$(cd "$(dirname "$0")" && pwd)
 
 full=""
 case "$#${1-}" in
@@ -28,7 +28,12 @@ fi
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 failed=0 searches=0 states=0 found=0
-: >"$scratch/unreached"
+
+# choose <model>: what the functions below are about
+choose() {
+    model=$models/$1.pml
+    unreached=$scratch/unreached.$1
+}
 
 # build <optimisation> <defines>...: ./pan in a directory of its own. Spin's C indexes by what it reads,
 # about which gcc warns.
@@ -81,22 +86,27 @@ sound() {
     states=$((states + $(printf '%.0f' "$(count_states)")))
 }
 
+# Of the lines that no search of this model has reached those that the last one has not
+# reached either. A line of an inline stands in several places.
+keep_unreached() {
+    awk -v file="$(basename "$model")" '/^unreached in/ { where = $NF }
+        index($0, file ":") && /, state / && !/"-end-"/ {
+            sub("^.*" file ":", ""); print where, $0 }' pan.log | sort -u >"$scratch/here"
+    if [ -e "$unreached" ]; then
+        comm -12 "$unreached" "$scratch/here" >"$scratch/both"
+        mv "$scratch/both" "$unreached"
+    else
+        cp "$scratch/here" "$unreached"
+    fi
+}
+
 # safe <name> <the six numbers>
 safe() {
     local name=$1
     shift
     # shellcheck disable=SC2046 # several words
     sound "$name" "" $(defines_of "$@")
-    # Kept: what no search reached. A line of an inline stands in several places.
-    awk '/^unreached in/ { where = $NF }
-        /holdfast.pml:[0-9]+, state / && !/"-end-"/ { sub(/^.*holdfast.pml:/, ""); print where, $0 }' \
-        pan.log | sort -u >"$scratch/here"
-    if [ $searches -eq 1 ]; then
-        cp "$scratch/here" "$scratch/unreached"
-    else
-        comm -12 "$scratch/unreached" "$scratch/here" >"$scratch/both"
-        mv "$scratch/both" "$scratch/unreached"
-    fi
+    keep_unreached
 }
 
 # live <name> <expiry 0 or 1> <the six numbers>
@@ -107,16 +117,13 @@ live() {
     sound "in the end: $name" "-a -f" -DLIVENESS -DEXPIRY="$expiry" $(defines_of "$@")
 }
 
-# finds <mistake> <what must be violated> <the six numbers>
-finds() {
-    local mistake=$1 property=$2 arguments="" kind=()
+# planted <mistake> <what must be violated> <defines>...
+planted() {
+    local mistake=$1 property=$2 arguments=""
     shift 2
-    if [ "$property" = "acceptance cycle" ]; then
-        arguments="-a -f"
-        kind=(-DLIVENESS -DEXPIRY=0)
-    fi
+    [ "$1" = -DLIVENESS ] && arguments="-a -f"
     # shellcheck disable=SC2046,SC2086 # several words
-    build -O0 "${kind[@]}" $(printf -- '-DBUG_%s ' $mistake) $(defines_of "$@")
+    build -O0 "$@" $(printf -- '-DBUG_%s ' $mistake)
     # shellcheck disable=SC2086 # several words
     ./pan -m400000 -w22 $arguments >pan.log 2>&1
     if grep -E 'assertion violated|acceptance cycle' pan.log | grep -qF "$property"; then
@@ -128,6 +135,16 @@ finds() {
     fi
 }
 
+# finds <mistake> <what must be violated> <the six numbers>
+finds() {
+    local mistake=$1 property=$2 kind=()
+    shift 2
+    [ "$property" = "acceptance cycle" ] && kind=(-DLIVENESS -DEXPIRY=0)
+    # shellcheck disable=SC2046 # several words
+    planted "$mistake" "$property" "${kind[@]}" $(defines_of "$@")
+}
+
+choose holdfast
 #                                      records kills cuts crashes restores copies
 safe "one engine is killed, COMMITs get no answer"  2/1 1/0 1/0 0 0 0
 safe "both engines are killed, one COMMIT each"     2/1 1/1 0/1 0 0 0
@@ -149,12 +166,6 @@ if [ -n "$full" ]; then
     live "and a crash, and all is retained" 0       2/0 1/0 1/0 1 1 0
 fi
 
-if [ -s "$scratch/unreached" ]; then
-    echo "  FAILED: no search reached these lines of the model:"
-    cat "$scratch/unreached"
-    failed=$((failed + 1))
-fi
-
 all="2/1 1/0 1/0 1 1 0"
 # shellcheck disable=SC2086 # several words
 {
@@ -170,5 +181,21 @@ all="2/1 1/0 1/0 1 1 0"
     finds STOP_FOR_GOOD "acceptance cycle" 2/0 0/0 1/0 0 1 0
 }
 
+choose lanes
+for restores in 1 2; do
+    sound "two lanes, an older state is restored, at most $restores times" "" -DRESTORES=$restores
+    keep_unreached
+    sound "in the end: the same" "-a -f" -DLIVENESS -DRESTORES=$restores
+done
+planted NO_DOUBTS "first[1]<=now[1]" -DRESTORES=1
+planted DOUBT_ITSELF "now[0]==2" -DRESTORES=1
+
+for lines in "$scratch"/unreached.*; do
+    if [ -s "$lines" ]; then
+        echo "  FAILED: no search reached these lines of the model:"
+        cat "$lines"
+        failed=$((failed + 1))
+    fi
+done
 echo "$searches searches of $states states, $found mistakes found, $failed failed"
 [ $failed -eq 0 ]
