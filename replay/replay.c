@@ -7,7 +7,8 @@
  * such as restoring a backup, is seen when the lanes compare with the ledger afterwards;
  * also where the pause was over before the worker came to see it.
  * For the same reason, and so that the server doesn't drop a connection for idleness, a
- * worker that has had nothing to do for a while compares again.
+ * worker that has had nothing to do for a while compares again; and where one worker's
+ * connection is lost, since the server may have ended and forgotten commits, all lanes do.
  */
 #include "replay/replay.h"
 
@@ -128,11 +129,23 @@ static bool is_connected(const struct worker *worker)
     return worker->link.sink->ops->connected(worker->link.sink);
 }
 
+/* A lane with nothing to do would not ask by itself; see lane_is_ready. */
+static void doubt_all(struct replay *replay)
+{
+    for (size_t i = 0; i < replay->lane_count; i++) {
+        const struct lane *lane = &replay->lanes[i];
+        journal_confirm(replay->shared.config.journal, lane->stream_name, lane->id.lane,
+                        false);
+    }
+    replay_wake(replay);
+}
+
 /* The sink tells of a lost connection when it is next used. */
 static void notice_loss(struct worker *worker)
 {
     if (!is_connected(worker)) {
         disconnect_lanes(worker);
+        doubt_all(worker->replay);
         tell_connection(worker, "connection_lost", NULL);
     }
 }

@@ -533,6 +533,39 @@ Test(replay, an_idle_lane_looks_at_its_ledger_from_time_to_time)
     lane_kit_end(&kit);
 }
 
+/* The server may have ended with what it had not written yet. */
+Test(replay, a_lost_connection_has_every_lane_look_at_its_ledger)
+{
+    struct lane_kit kit;
+    lane_kit_start(&kit);
+    size_t mozi = lane_kit_stream(&kit, "mozi", 1, CONFLICT_COUNT);
+    size_t test = lane_kit_stream(&kit, "test", 1, CONFLICT_COUNT);
+    kit.config.clock = &kit.journal.clock.clock; /* moves only by kit_pass */
+    lane_kit_run(&kit);
+    lane_kit_await_done(&kit, mozi, 0, lane_kit_append(&kit, mozi, 0, 0, 4, NULL));
+    lane_kit_await_done(&kit, test, 0, lane_kit_append(&kit, test, 0, 10, 4, NULL));
+    fake_snapshot(kit.database);
+    lane_kit_await_done(&kit, test, 0, lane_kit_append(&kit, test, 0, 20, 4, NULL));
+    lane_kit_await_state(&kit, "mozi", 0, LANE_IDLE);
+    lane_kit_await_state(&kit, "test", 0, LANE_IDLE);
+    fake_rewind(kit.database);
+    fake_fault(kit.database, &(struct fake_fault){.call = FAKE_APPLY,
+                                                  .stream = "mozi",
+                                                  .times = 1,
+                                                  .code = ERR_UNKNOWN,
+                                                  .disconnect = true});
+    uint64_t seq = lane_kit_append(&kit, mozi, 0, 30, 4, NULL);
+    struct lane_kit_event rewound = lane_kit_await(&kit, "rewound", 1);
+    cr_assert_str_eq(rewound.status.stream, "test");
+    lane_kit_await(&kit, "retry", 1);
+    kit_pass(&kit.journal, 100000);
+    replay_wake(kit.replay);
+    lane_kit_await_done(&kit, mozi, 0, seq);
+    lane_kit_await_state(&kit, "test", 0, LANE_IDLE);
+    cr_assert_eq(fake_events(kit.database), 16);
+    lane_kit_end(&kit);
+}
+
 /* ---- Stop ------------------------------------------------------------------------ */
 
 struct stopping {
