@@ -508,9 +508,9 @@ int examine_tables(struct db *db, const struct stream *stream, unsigned flags,
         code = examine_table(&at, err);
         tables.absent |= at.absent;
     }
-    if (code == 0 && at.differences.len) {
+    if (code == 0 && (at.differences.failed || at.differences.len)) {
         const char *text = buf_text(&at.differences);
-        code = err_set(err, ERR_SCHEMA, 0, "%s", text ? text : "the tables differ");
+        code = text ? err_set(err, ERR_SCHEMA, 0, "%s", text) : no_memory(err);
     }
     buf_free(&at.differences);
     if (code == 0) {

@@ -12,7 +12,7 @@
 
 enum { PATIENCE_S = 60, LOOK_US = 5000, TRIES = 4 };
 
-static const char dump_sql[] =
+const char replay_life_sql[] =
     "SELECT CONCAT_WS('\n', "
     "(SELECT GROUP_CONCAT(CONCAT_WS('/', ip, communication_count, first_seen, last_seen, "
     "IFNULL(city, '-')) ORDER BY ip) FROM botnet_nodes_mozi), "
@@ -183,7 +183,7 @@ static int new_sink(void *context, struct sink **out_sink, struct err *err)
 
 static char *dump(struct replay_life *life)
 {
-    return world_text(&life->w, dump_sql);
+    return world_text(&life->w, replay_life_sql);
 }
 
 static void empty_tables(struct replay_life *life)

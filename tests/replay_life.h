@@ -32,6 +32,9 @@ struct replay_life {
     char broken[REPLAY_LIFE_TEXT]; /* the first promise that was not kept; "": none */
 };
 
+/* What its tables hold, as one text. */
+extern const char replay_life_sql[];
+
 /* Once: the tables, on the shared server; and a life without a fault. */
 void replay_life_open(struct replay_life *life);
 void replay_life_close(struct replay_life *life);

@@ -112,3 +112,68 @@ Test(db_failures, nothing_starts)
 {
     sweep((struct fault){.kind = CONTROL_START, .error = EAGAIN});
 }
+
+/* ---- What must not be taken for good ----------------------------------------------- */
+
+static int examine(struct err *err)
+{
+    struct sink *sink = NULL;
+    struct buf notes = {0};
+    int code = sink_mariadb_new(&life.sink, &sink, err);
+    if (code) {
+        return code;
+    }
+    code = sink->ops->connect(sink, err);
+    code = code ? code : sink->ops->prepare(sink, life.streams[1], &notes, err);
+    sink->ops->free(sink);
+    buf_free(&notes);
+    return code;
+}
+
+static bool examine_different(const struct fault *fault, uint64_t round, uint64_t number)
+{
+    struct err err = {0};
+    fault_arm(fault, number);
+    int code = examine(&err);
+    bool failed = fault_disarm();
+    fault_expect_kept(code ? "" : "tables that differ are taken", round, 0);
+    return failed;
+}
+
+Test(db_failures, no_memory_for_what_differs)
+{
+    fault_start();
+    replay_life_open(&life);
+    world_exec(&life.w, "ALTER TABLE devices DROP COLUMN source, ADD COLUMN source INT");
+    fault_sweep(examine_different,
+                (struct fault){.kind = CONTROL_MEMORY, .error = ENOMEM, .each = true});
+    replay_life_close(&life);
+}
+
+static void start_library(uint64_t number)
+{
+    static const struct fault fault = {.kind = CONTROL_CLIENT, .error = ENOMEM};
+    struct db_hosts *hosts = NULL;
+    struct db *db = NULL;
+    struct err err = {0};
+    struct db_config config = {.socket = "/nowhere"};
+    fault_start();
+    cr_assert_eq(db_hosts_new(&config, &hosts, &err), ERR_OK);
+    fault_arm(&fault, number);
+    cr_assert_eq(db_start(&err), ERR_NOMEM);
+    cr_assert(fault_disarm());
+    cr_assert(err.message[0]);
+    cr_assert_eq(db_start(&err), ERR_NOMEM, "it starts after all");
+    cr_assert_eq(db_new(hosts, &db, &err), ERR_NOMEM);
+    db_hosts_free(hosts);
+}
+
+Test(db_failures, the_client_does_not_start)
+{
+    start_library(1);
+}
+
+Test(db_failures, the_client_starts_without_a_handle)
+{
+    start_library(2);
+}
