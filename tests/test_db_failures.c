@@ -69,7 +69,7 @@ Test(db_failures, a_deadlock)
 
 Test(db_failures, a_statement_is_refused)
 {
-    sweep((struct fault){.kind = CONTROL_QUERY, .depth = 14, .error = 1142});
+    sweep((struct fault){.kind = CONTROL_QUERY, .depth = 12, .error = 1142});
 }
 
 Test(db_failures, the_connection_is_gone)
@@ -80,7 +80,7 @@ Test(db_failures, the_connection_is_gone)
 
 Test(db_failures, no_answer)
 {
-    sweep((struct fault){.kind = CONTROL_QUERY, .depth = 14, .error = CR_SERVER_LOST});
+    sweep((struct fault){.kind = CONTROL_QUERY, .depth = 12, .error = CR_SERVER_LOST});
 }
 
 Test(db_failures, no_rows)

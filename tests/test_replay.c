@@ -496,7 +496,7 @@ Test(replay, what_was_restored_during_a_short_pause_is_seen)
     start_held_clock(&held);
     kit.config.clock = &held.clock;
     size_t mozi = lane_kit_stream(&kit, "mozi", 1, CONFLICT_COUNT);
-    lane_kit_append(&kit, mozi, 0, 0, 2, NULL);
+    uint64_t last = lane_kit_append(&kit, mozi, 0, 0, 2, NULL);
     lane_kit_run(&kit);
     lane_kit_await_state(&kit, "mozi", 0, LANE_IDLE);
     held.holds = true;
@@ -507,7 +507,7 @@ Test(replay, what_was_restored_during_a_short_pause_is_seen)
     cr_assert_eq(replay_pause(kit.replay, false, &err), ERR_OK);
     (void)sem_post(&held.released);
     lane_kit_await(&kit, "rewound", 1);
-    lane_kit_await_state(&kit, "mozi", 0, LANE_IDLE);
+    lane_kit_await_done(&kit, mozi, 0, last);
     cr_assert_eq(fake_events(kit.database), 2);
     lane_kit_end(&kit);
 }
@@ -545,7 +545,8 @@ Test(replay, a_lost_connection_has_every_lane_look_at_its_ledger)
     lane_kit_await_done(&kit, mozi, 0, lane_kit_append(&kit, mozi, 0, 0, 4, NULL));
     lane_kit_await_done(&kit, test, 0, lane_kit_append(&kit, test, 0, 10, 4, NULL));
     fake_snapshot(kit.database);
-    lane_kit_await_done(&kit, test, 0, lane_kit_append(&kit, test, 0, 20, 4, NULL));
+    uint64_t last = lane_kit_append(&kit, test, 0, 20, 4, NULL);
+    lane_kit_await_done(&kit, test, 0, last);
     lane_kit_await_state(&kit, "mozi", 0, LANE_IDLE);
     lane_kit_await_state(&kit, "test", 0, LANE_IDLE);
     fake_rewind(kit.database);
@@ -561,7 +562,7 @@ Test(replay, a_lost_connection_has_every_lane_look_at_its_ledger)
     kit_pass(&kit.journal, 100000);
     replay_wake(kit.replay);
     lane_kit_await_done(&kit, mozi, 0, seq);
-    lane_kit_await_state(&kit, "test", 0, LANE_IDLE);
+    lane_kit_await_done(&kit, test, 0, last);
     cr_assert_eq(fake_events(kit.database), 16);
     lane_kit_end(&kit);
 }
