@@ -21,7 +21,7 @@ struct lane_shared {
     const char *journal_id;
     pthread_mutex_t lock; /* the status of every lane, pace, doubts */
     struct pace pace;
-    uint64_t doubts; /* how often a lane found that the database went back */
+    uint64_t doubts; /* how often the database went back, or may have */
 };
 
 enum { LANE_NOTES_MAX = sizeof((struct lane_status *)0)->notes };
@@ -128,7 +128,7 @@ void lane_forget_ledger(struct lane *lane);
 
 /* The lane's entries may go and others may rely on its done mark, as far as it has come:
  * its ledger was asked. Unless another lane has found meanwhile that the database went
- * back: then this one compares again. */
+ * back, or lost its connection: then this one compares again. */
 void lane_confirm(struct lane *lane);
 
 /* Moves the journal's done mark to the ledger's position and tells. */

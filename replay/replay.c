@@ -8,7 +8,8 @@
  * also where the pause was over before the worker came to see it.
  * For the same reason, and so that the server doesn't drop a connection for idleness, a
  * worker that has had nothing to do for a while compares again; and where one worker's
- * connection is lost, since the server may have ended and forgotten commits, all lanes do.
+ * connection is lost, since the server may have ended and forgotten commits, all lanes
+ * do.
  */
 #include "replay/replay.h"
 
@@ -129,15 +130,20 @@ static bool is_connected(const struct worker *worker)
     return worker->link.sink->ops->connected(worker->link.sink);
 }
 
-/* A lane with nothing to do would not ask by itself; see lane_is_ready. */
+/* A lane with nothing to do would not ask by itself; see lane_is_ready and
+ * lane_confirm. */
 static void doubt_all(struct replay *replay)
 {
+    lock(replay);
+    replay->shared.doubts++;
     for (size_t i = 0; i < replay->lane_count; i++) {
         const struct lane *lane = &replay->lanes[i];
         journal_confirm(replay->shared.config.journal, lane->stream_name, lane->id.lane,
                         false);
     }
-    replay_wake(replay);
+    replay->wakes++;
+    pthread_cond_broadcast(&replay->changed);
+    unlock(replay);
 }
 
 /* The sink tells of a lost connection when it is next used. */
