@@ -158,7 +158,7 @@ static int have_table(struct examined *at, const char *table,
     struct err why = {0};
     int code = check_engine(at->db, table, &why);
     bool create = code == ERR_NOT_FOUND && (at->flags & EXAMINE_CREATE);
-    if (create && append != append_ledger) {
+    if (create && strcmp(table, LEDGER_TABLE) != 0) {
         int refused = refuse_anew(at, table, err);
         if (refused) {
             return refused;

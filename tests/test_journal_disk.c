@@ -85,6 +85,13 @@ static void start(struct kit *kit, enum disk disk)
     kit_open(kit);
 }
 
+/* And a file of others that may take what is left. */
+static void start_beside(struct kit *kit, enum disk disk, char ballast[128])
+{
+    start(kit, disk);
+    (void)snprintf(ballast, 128, "%s/ballast", kit->directory);
+}
+
 static void end(struct kit *kit)
 {
     struct err err = {0};
@@ -364,8 +371,7 @@ static void others_fill(enum disk disk)
     uint64_t last = 0;
     uint64_t first = 0;
     char ballast[128];
-    start(&kit, disk);
-    (void)snprintf(ballast, sizeof ballast, "%s/ballast", kit.directory);
+    start_beside(&kit, disk, ballast);
     for (unsigned i = 0; i < 50; i++) {
         last = kit_append_bytes(&kit, "s", 0, ENTRY, i);
     }
@@ -412,8 +418,7 @@ static void opens_full(enum disk disk)
     struct kit kit;
     uint64_t last = 0;
     char ballast[128];
-    start(&kit, disk);
-    (void)snprintf(ballast, sizeof ballast, "%s/ballast", kit.directory);
+    start_beside(&kit, disk, ballast);
     for (unsigned i = 0; i < 50; i++) {
         last = kit_append_bytes(&kit, "s", 0, ENTRY, i);
     }
@@ -461,8 +466,7 @@ static void reads_full(enum disk disk)
     struct kit kit;
     int status = 0;
     char ballast[128];
-    start(&kit, disk);
-    (void)snprintf(ballast, sizeof ballast, "%s/ballast", kit.directory);
+    start_beside(&kit, disk, ballast);
     uint64_t last = kit_append_bytes(&kit, "s", 0, ENTRY, 1);
     kit_close(&kit);
     take_the_rest(ballast);

@@ -288,6 +288,17 @@ static void append_many(struct kit *kit)
     free(bytes);
 }
 
+/* A closed journal of many entries, and where its copy is to be. */
+static void start_with_many(struct kit *kit, char target[128])
+{
+    kit_start(kit);
+    place(kit, "copy", target);
+    kit->config.size_max = 64 << 20;
+    kit_open(kit);
+    append_many(kit);
+    kit_close(kit);
+}
+
 static void cut_off(const char *step, uint64_t bytes, uint64_t entries, void *context)
 {
     const struct kit *kit = context;
@@ -306,12 +317,7 @@ Test(journal_tools, a_backup_of_a_file_that_is_cut_off_meanwhile)
     char target[128];
     struct journal_verify_result result;
     struct err err = {0};
-    kit_start(&kit);
-    place(&kit, "copy", target);
-    kit.config.size_max = 64 << 20;
-    kit_open(&kit);
-    append_many(&kit);
-    kit_close(&kit);
+    start_with_many(&kit, target);
     size_t files = count_files(&kit);
     struct journal_progress progress = {.report = cut_off, .context = &kit};
     cr_assert_eq(journal_backup(kit.path, target, &progress, &result, &err), ERR_CORRUPT,
@@ -370,12 +376,7 @@ static void back_up_while_they_leave(unsigned up_to)
     char target[128];
     struct journal_verify_result result;
     struct err err = {0};
-    kit_start(&kit);
-    place(&kit, "copy", target);
-    kit.config.size_max = 64 << 20;
-    kit_open(&kit);
-    append_many(&kit);
-    kit_close(&kit);
+    start_with_many(&kit, target);
     struct leaving leaving = {.kit = &kit, .up_to = up_to};
     struct journal_progress progress = {.report = let_them_leave, .context = &leaving};
     int rc = journal_backup(kit.path, target, &progress, &result, &err);

@@ -114,7 +114,7 @@ try() {
     local name=$1 patch=$2 layer invariant point
     read -r layer invariant point <<<"$(killer_of "$patch")"
     # shellcheck disable=SC2046 # words
-    if ! make_programs engine/holdfast test_db_smoke program_journal $(programs_of "$patch"); then
+    if ! make_programs engine/holdfast test_db_smoke $(programs_of "$patch"); then
         survived "$name" "it does not build"
         return 1
     fi
