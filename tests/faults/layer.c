@@ -34,6 +34,9 @@ struct tally {
     uint64_t held;
     uint64_t failed;
     struct timespec start;
+    uint8_t *seen;     /* which of the points were run, a byte each; NULL: not known */
+    uint64_t points;   /* that it has room for */
+    uint64_t distinct; /* were run, however often */
 };
 
 enum layer_verdict layer_broken(const char *invariant, const char *format, ...)
@@ -164,6 +167,15 @@ static bool find_point(const struct layer *layer, struct options *o)
     return false;
 }
 
+/* A point may be run with many seeds, and counts once. */
+static void note_seen(struct tally *tally, uint64_t point)
+{
+    if (point < tally->points && !tally->seen[point]) {
+        tally->seen[point] = 1;
+        tally->distinct++;
+    }
+}
+
 static bool run_point(const struct layer *layer, const struct layer_run *run,
                       uint64_t point, uint64_t seed, struct tally *tally)
 {
@@ -177,6 +189,7 @@ static bool run_point(const struct layer *layer, const struct layer_run *run,
         return false;
     }
     tally->run++;
+    note_seen(tally, point);
     tally->held += verdict == LAYER_HELD;
     if (verdict == LAYER_BROKEN) {
         tally->failed++;
@@ -298,8 +311,14 @@ static int report(const struct layer *layer, const struct options *o, uint64_t p
                   const struct tally *tally)
 {
     char known[32] = "drawn";
-    if (points > 0) {
+    char runs[32] = "";
+    uint64_t counted = tally->run;
+    if (tally->points) {
         (void)snprintf(known, sizeof(known), "of %" PRIu64, points);
+        counted = tally->distinct;
+    }
+    if (counted != tally->run) {
+        (void)snprintf(runs, sizeof(runs), "   %" PRIu64 " runs", tally->run);
     }
     uint64_t percent = tally->run == 0 ? 0 : tally->held * 100 / tally->run;
     char flight[32] = "";
@@ -307,9 +326,9 @@ static int report(const struct layer *layer, const struct options *o, uint64_t p
         (void)snprintf(flight, sizeof(flight), "in flight %" PRIu64 " %%", percent);
     }
     (void)printf("%-16s %8" PRIu64 " %-12s points   %-15s %4" PRIu64
-                 " failed   %7.1f s   seed %" PRIu64 "\n",
-                 layer->name, tally->run, known, flight, tally->failed,
-                 elapsed_s(&tally->start), o->seed);
+                 " failed   %7.1f s   seed %" PRIu64 "%s\n",
+                 layer->name, counted, known, flight, tally->failed,
+                 elapsed_s(&tally->start), o->seed, runs);
     bool enough = tally->run > 0 && (!layer->in_flight || o->mode == LAYER_ONE ||
                                      percent >= IN_FLIGHT_PERCENT);
     return tally->failed == 0 && enough ? EXIT_HELD : EXIT_BROKEN;
@@ -348,9 +367,12 @@ static int run_layer(const struct layer *layer, const struct layer_run *run,
         (void)printf("%-16s the suite itself failed: %s   kept in %s\n", layer->name,
                      err.message, run->dir);
     } else {
+        tally.seen = points ? calloc((size_t)points, 1) : NULL;
+        tally.points = tally.seen ? points : 0;
         run_chosen(layer, run, o, points, &tally);
         exit_code = report(layer, o, points, &tally);
     }
+    free(tally.seen);
     layer->close(run);
     return exit_code;
 }

@@ -10,6 +10,8 @@
  *
  *     kill-intake   412 of 3180 points   in flight 97 %   0 failed   58.1 s   seed 7
  *
+ * with the number of runs behind it where some points were run more than once.
+ *
  * A point that fails is printed with the invariants that it broke and the command that
  * runs it again alone: `faults_<layer> --point N --seed S`; where points have names, N
  * may be one.
