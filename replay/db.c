@@ -692,6 +692,16 @@ static void note_socket(struct db *db)
     pthread_mutex_unlock(&db->socket_lock);
 }
 
+/* Where the server offers no TLS, the library goes on in clear unless it is to verify. */
+static int check_encrypted(struct db *db, const struct db_config *config, struct err *err)
+{
+    return !config->tls_ca || mysql_get_ssl_cipher(db->handle)
+               ? 0
+               : err_set(err, ERR_SCHEMA, 0,
+                         "the server offers no TLS, which database.tls asks for: enable "
+                         "it there, or take database.tls out of the configuration");
+}
+
 /* The library keeps a copy to reconnect with, which it never does here. */
 static void forget_password(MYSQL *handle)
 {
@@ -729,7 +739,7 @@ static int log_in(struct db *db, const struct db_config *config,
     snprintf(db->server.version, sizeof db->server.version, "%s",
              mysql_get_server_info(db->handle));
     db->server.is_mariadb = mariadb_connection(db->handle);
-    return 0;
+    return check_encrypted(db, config, err);
 }
 
 int db_open(struct db *db, const struct db_config *config, struct err *err)
