@@ -739,6 +739,17 @@ Test(db, hosts_are_read_strictly)
         cr_assert_eq(db_hosts_new(&config, &hosts, &err), 0, "%s", good[i]);
         db_hosts_free(hosts);
     }
+    const char *many[DB_HOSTS_MAX + 1];
+    for (size_t i = 0; i <= DB_HOSTS_MAX; i++) {
+        many[i] = "host";
+    }
+    struct db_config none = {.name = "holdfast"};
+    struct db_config all = {.hosts = many, .host_count = DB_HOSTS_MAX + 1};
+    cr_assert_eq(db_hosts_new(&none, &hosts, &err), ERR_CONFIG);
+    cr_assert_eq(db_hosts_new(&all, &hosts, &err), ERR_CONFIG);
+    all.host_count = DB_HOSTS_MAX;
+    cr_assert_eq(db_hosts_new(&all, &hosts, &err), 0, "%s", err.message);
+    db_hosts_free(hosts);
 }
 
 static bool count_rows(const struct slice *cells, size_t count, void *context)

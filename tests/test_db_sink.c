@@ -634,3 +634,68 @@ Test(sink, a_small_packet_is_obeyed)
     sink_kit_close(&kit);
     world_stop(&w);
 }
+
+/* ---- A ledger, a stream, a sink that can't be used --------------------------------- */
+
+static int read_position(void)
+{
+    struct ledger_lane lane = {.journal_id = kit.journal_id, .stream = "mozi"};
+    struct ledger_row row;
+    kit.err = (struct err){0};
+    return kit.sink->ops->position(kit.sink, &lane, &row, &kit.err);
+}
+
+Test(sink, a_ledger_whose_sums_are_none, .init = open_botnet, .fini = close_kit)
+{
+    static const char *const sums[] = {"'short'", "REPEAT('x', 17)", "NULL"};
+    seen("1.1.1.1", "2026-01-01 00:00:00", "a");
+    sink_kit_expect(&kit, 0);
+    world_exec(&w, "ALTER TABLE holdfast_ledger MODIFY applied_sum VARBINARY(40)");
+    for (size_t i = 0; i < sizeof sums / sizeof sums[0]; i++) {
+        char sql[96];
+        (void)snprintf(sql, sizeof sql, "UPDATE holdfast_ledger SET applied_sum = %s",
+                       sums[i]);
+        world_exec(&w, sql);
+        cr_assert_eq(read_position(), ERR_SCHEMA, "%s", sums[i]);
+        cr_assert(strstr(kit.err.message, "BINARY(16)"), "%s", kit.err.message);
+    }
+}
+
+Test(sink, an_earlier_ledger_and_no_right_to_alter_it, .init = open_botnet,
+     .fini = close_kit)
+{
+    char sql[512];
+    (void)snprintf(sql, sizeof sql,
+                   "ALTER TABLE holdfast_ledger DROP COLUMN retried, DROP COLUMN "
+                   "given_up; CREATE OR REPLACE USER modest@localhost; GRANT SELECT, "
+                   "INSERT, UPDATE, DELETE, CREATE TEMPORARY TABLES ON `%s`.* TO "
+                   "modest@localhost",
+                   kit.database);
+    world_exec(&w, sql);
+    kit.db.user = "modest";
+    cr_assert_eq(sink_kit_connect(&kit), ERR_SCHEMA);
+    cr_assert(strstr(kit.err.message, "of an earlier version"), "%s", kit.err.message);
+    kit.db.user = "root";
+    cr_assert_eq(sink_kit_connect(&kit), 0, "%s", kit.err.message);
+    seen("1.1.1.1", "2026-01-01 00:00:00", "a");
+    sink_kit_expect(&kit, 0);
+}
+
+Test(sink, a_stream_that_was_not_prepared, .init = open_botnet, .fini = close_kit)
+{
+    cr_assert_eq(kit.sink->ops->connect(kit.sink, &kit.err), 0);
+    seen("1.1.1.1", "2026-01-01 00:00:00", "a");
+    sink_kit_expect(&kit, ERR_INVALID);
+    cr_assert(strstr(kit.err.message, "not prepared"), "%s", kit.err.message);
+    expect_nothing_applied();
+}
+
+Test(sink, nothing_begins_once_it_was_aborted, .init = open_botnet, .fini = close_kit)
+{
+    kit.sink->ops->abort(kit.sink);
+    seen("1.1.1.1", "2026-01-01 00:00:00", "a");
+    sink_kit_expect(&kit, ERR_CLOSED);
+    cr_assert_eq(read_position(), ERR_CLOSED);
+    cr_assert_eq(sink_kit_connect(&kit), ERR_CLOSED);
+    expect_nothing_applied();
+}
