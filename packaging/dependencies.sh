@@ -21,13 +21,14 @@ dependencies_database="mariadb-server-core mariadb-client-core"
 dependencies_package="dpkg-dev file"
 
 # To test and lint. Alerts go to a real mail server (aiosmtpd), over TLS (openssl makes the
-# certificate); spin checks the protocol's model; the dashboard is looked at with a real
-# browser. The package is installed into a Debian of its own (debootstrap); its unit is held
-# against systemd's own analysis and a trace of the engine, its manual against mandoc.
+# certificate); a Galera node stands alone (galera-4); spin checks the protocol's model; the
+# dashboard is looked at with a real browser. The package is installed into a Debian of its
+# own (debootstrap); its unit is held against systemd's own analysis and a trace of the
+# engine, its manual against mandoc.
 dependencies_test="
     $dependencies_database $dependencies_package libcriterion-dev clang-format clang-tidy
-    python3-aiosmtpd openssl spin python3 chromium chromium-driver chromium-sandbox
-    debootstrap lintian mandoc strace systemd
+    python3-aiosmtpd openssl galera-4 spin python3 chromium chromium-driver
+    chromium-sandbox debootstrap lintian mandoc strace systemd
 "
 
 # For the fault suite (tests/faults/run.sh): libFuzzer comes with clang, mariadb-dump with

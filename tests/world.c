@@ -22,6 +22,7 @@ static const char server_path[] = "/usr/sbin/mariadbd";
 static const char shared_name[] = "HOLDFAST_TEST_WORLD";
 
 enum { READY_TIMEOUT_S = 60, STEP_TIMEOUT_MS = 60000, START_TRIES = 3 };
+enum { NOT_READY = 1047 }; /* the server's number */
 
 static void run(const char *const *argv)
 {
@@ -169,6 +170,20 @@ static bool wait_ready(struct world *w)
     return false;
 }
 
+/* A Galera node that answers may not be ready for it yet. */
+static void make_database(struct world *w)
+{
+    static const char sql[] = "CREATE DATABASE IF NOT EXISTS holdfast; USE holdfast";
+    time_t end = time(NULL) + READY_TIMEOUT_S;
+    unsigned number = world_try(w, sql);
+    while (number == NOT_READY && time(NULL) < end) {
+        (void)nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+        number = world_try(w, sql);
+    }
+    if (number != 0)
+        world_fail("%s: %u %s", sql, number, mysql_error(w->session));
+}
+
 static bool try_start_db(struct world *w)
 {
     struct arguments args = {0};
@@ -176,7 +191,7 @@ static bool try_start_db(struct world *w)
     w->server_pid = world_spawn(args.argv, NULL, w->server_log);
     if (!wait_ready(w))
         return false;
-    world_exec(w, "CREATE DATABASE IF NOT EXISTS holdfast; USE holdfast");
+    make_database(w);
     return true;
 }
 
