@@ -11,8 +11,12 @@ install(FILES ${packaging}/holdfast.sysusers DESTINATION lib/sysusers.d
         RENAME holdfast.conf)
 install(FILES ${packaging}/holdfast.bash-completion
         DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions RENAME holdfast)
-install(FILES README.md docs/alerts.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
-install(DIRECTORY docs/examples docs/prometheus DESTINATION ${CMAKE_INSTALL_DOCDIR})
+# As in the sources, so that the README's links lead on.
+install(FILES README.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
+install(FILES docs/alerts.md docs/dashboard.md docs/operations.md
+        DESTINATION ${CMAKE_INSTALL_DOCDIR}/docs)
+install(DIRECTORY docs/examples docs/images docs/prometheus
+        DESTINATION ${CMAKE_INSTALL_DOCDIR}/docs)
 
 if(NOT HF_PACKAGE)
     install(FILES docs/holdfast.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)

@@ -15,9 +15,13 @@ pc=$(find "$work/prefix" -name holdfast.pc)
 [ -n "$pc" ] || { echo "install_test: no holdfast.pc was installed" >&2; exit 1; }
 for file in lib/systemd/system/holdfast.service lib/sysusers.d/holdfast.conf \
     share/man/man1/holdfast.1 share/man/man5/holdfast.yaml.5 \
-    share/bash-completion/completions/holdfast share/doc/holdfast/examples/holdfast.yaml \
-    share/doc/holdfast/prometheus/holdfast.rules.yml; do
+    share/bash-completion/completions/holdfast share/doc/holdfast/docs/examples/holdfast.yaml \
+    share/doc/holdfast/docs/prometheus/holdfast.rules.yml; do
     [ -s "$work/prefix/$file" ] || { echo "install_test: no $file" >&2; exit 1; }
+done
+for link in $(grep -o '](docs/[^)#]*' "$work/prefix/share/doc/holdfast/README.md" | cut -c3-); do
+    [ -s "$work/prefix/share/doc/holdfast/$link" ] ||
+        { echo "install_test: README's $link is not installed" >&2; exit 1; }
 done
 PKG_CONFIG_PATH=$(dirname "$pc")
 export PKG_CONFIG_PATH
