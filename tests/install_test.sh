@@ -19,8 +19,9 @@ for file in lib/systemd/system/holdfast.service lib/sysusers.d/holdfast.conf \
     share/doc/holdfast/docs/prometheus/holdfast.rules.yml; do
     [ -s "$work/prefix/$file" ] || { echo "install_test: no $file" >&2; exit 1; }
 done
-for link in $(grep -o '](docs/[^)#]*' "$work/prefix/share/doc/holdfast/README.md" | cut -c3-); do
-    [ -s "$work/prefix/share/doc/holdfast/$link" ] ||
+documents=$work/prefix/share/doc/holdfast
+grep -o '](docs/[^)#]*' "$documents/README.md" | cut -c3- | while read -r link; do
+    [ -s "$documents/$link" ] ||
         { echo "install_test: README's $link is not installed" >&2; exit 1; }
 done
 PKG_CONFIG_PATH=$(dirname "$pc")
