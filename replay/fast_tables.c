@@ -456,8 +456,11 @@ static int make(struct db *db, struct fast_tables *fast, const char **out_refuse
         return code;
     }
     code = read_definitions(db, fast->tables->stream, &fast->definition, err);
-    const char *definition = buf_text(&fast->definition);
-    if (code == 0 && definition && strstr(definition, TRIGGER_MARK)) {
+    const char *definition = code ? NULL : buf_text(&fast->definition);
+    if (code == 0 && !definition) {
+        return no_memory(err);
+    }
+    if (code == 0 && strstr(definition, TRIGGER_MARK)) {
         *out_refused = "its tables have triggers";
         return 0;
     }
