@@ -17,6 +17,7 @@ enum {
     CONNECT_TIMEOUT_S = 4, /* db_abort can't cut a login: it ends before a stop's time */
     SERVER_PACKET_TOO_LARGE = 1153,
     CLIENT_SERVER_GONE = 2006,
+    CLIENT_OUT_OF_MEMORY = 2008,
     CLIENT_PVIO_PLUGIN = 101,           /* <mysql/client_plugin.h> can't be included */
     CLIENT_LOCAL_INFILE_REFUSED = 4166, /* ER_LOAD_INFILE_CAPABILITY_DISABLED */
 };
@@ -736,8 +737,13 @@ static int log_in(struct db *db, const struct db_config *config,
         return fail(db, err);
     }
     note_socket(db);
-    snprintf(db->server.version, sizeof db->server.version, "%s",
-             mysql_get_server_info(db->handle));
+    const char *version = mysql_get_server_info(db->handle);
+    if (!version) { /* the library lacked memory for it, and will look into it all the
+                       same */
+        return err_set(err, ERR_RESOURCE, CLIENT_OUT_OF_MEMORY,
+                       "no memory for what the server says of itself");
+    }
+    snprintf(db->server.version, sizeof db->server.version, "%s", version);
     db->server.is_mariadb = mariadb_connection(db->handle);
     return check_encrypted(db, config, err);
 }

@@ -10,6 +10,7 @@
 #include <mysql.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 
 /* What the library says of its last call. */
@@ -55,8 +56,13 @@ MYSQL *__wrap_mysql_real_connect LOGIN_
         say(handle, errno);
         return NULL;
     }
-    return __real_mysql_real_connect(handle, host, user, password, name, port, socket,
-                                     flags);
+    MYSQL *connected = __real_mysql_real_connect(handle, host, user, password, name, port,
+                                                 socket, flags);
+    if (connected && control_fails(CONTROL_CLIENT)) { /* as where strdup has failed */
+        free(handle->server_version);
+        handle->server_version = NULL;
+    }
+    return connected;
 }
 /* NOLINTEND(readability-function-size) */
 
