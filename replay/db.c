@@ -738,8 +738,7 @@ static int log_in(struct db *db, const struct db_config *config,
     }
     note_socket(db);
     const char *version = mysql_get_server_info(db->handle);
-    if (!version) { /* the library lacked memory for it, and will look into it all the
-                       same */
+    if (!version) { /* for want of memory; the library looks into it all the same */
         return err_set(err, ERR_RESOURCE, CLIENT_OUT_OF_MEMORY,
                        "no memory for what the server says of itself");
     }
