@@ -17,9 +17,11 @@ enum {
     CONNECTION_MEMORY = 64 << 10, /* headers, and a piece of the body at a time */
     CONTROL_CONNECTIONS_MAX = 32,
     /* Journal, log, sockets, the control door's connections, alerts, what operators ask
-     * of the database; and of each thread that serves connections. */
+     * of the database; of each thread that serves connections; and of each session of
+     * replay's, the library's and our own (replay/db.c). */
     DESCRIPTORS_OWN = 64 + CONTROL_CONNECTIONS_MAX,
     DESCRIPTORS_THREAD = 2,
+    DESCRIPTORS_SESSION = 2,
     STOP_STEP_US = 5000,
     TLS_FILE_MAX = 1 << 20,
 };
@@ -145,7 +147,7 @@ static int connections_fitting(const struct config *config, uint32_t *out_connec
 {
     const struct intake_config *intake = &config->intake;
     rlim_t own = DESCRIPTORS_OWN + (rlim_t)DESCRIPTORS_THREAD * intake->threads +
-                 config->connections;
+                 (rlim_t)DESCRIPTORS_SESSION * config->connections;
     rlim_t wanted = own + intake->connections_max;
     rlim_t allowed = raise_descriptors(wanted);
     if (allowed < own + intake->threads) {

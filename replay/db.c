@@ -31,7 +31,7 @@ struct db {
     struct db_server server;
     char statement[STATEMENT_HEAD_MAX + 4];
     pthread_mutex_t socket_lock; /* against db_abort from another thread */
-    int socket;                  /* -1: none */
+    int socket;                  /* our own copy of the descriptor; -1: none */
     bool aborted;                /* as soon as there is a socket, it is shut */
     struct infile *infile; /* what a LOAD DATA LOCAL under way is to send, or NULL */
 };
@@ -56,10 +56,14 @@ static void note_statement(struct db *db, struct slice sql)
 static void leave(struct db *db)
 {
     pthread_mutex_lock(&db->socket_lock);
+    int own = db->socket;
     db->socket = -1;
     pthread_mutex_unlock(&db->socket_lock);
     mysql_close(db->handle);
     db->handle = NULL;
+    if (own >= 0) {
+        (void)close(own);
+    }
 }
 
 /* Leaves a connection whose peer may be gone, without another word; a server that is
@@ -682,15 +686,23 @@ int db_new(struct db_hosts *hosts, struct db **out_db, struct err *err)
     return 0;
 }
 
-/* From here on db_abort reaches whatever call hangs. */
-static void note_socket(struct db *db)
+/* From here on db_abort reaches whatever call hangs. By a descriptor of our own: the
+ * library closes its one as soon as the connection is lost, and the number may be another
+ * socket's at once. */
+static int note_socket(struct db *db, struct err *err)
 {
+    int own = fcntl(mysql_get_socket(db->handle), F_DUPFD_CLOEXEC, 0);
+    if (own < 0) {
+        return err_set_errno(err, ERR_RESOURCE, errno,
+                             "no descriptor for the connection");
+    }
     pthread_mutex_lock(&db->socket_lock);
-    db->socket = mysql_get_socket(db->handle);
+    db->socket = own;
     if (db->aborted) {
         shutdown(db->socket, SHUT_RDWR);
     }
     pthread_mutex_unlock(&db->socket_lock);
+    return 0;
 }
 
 /* Where the server offers no TLS, the library goes on in clear unless it is to verify. */
@@ -736,7 +748,10 @@ static int log_in(struct db *db, const struct db_config *config,
     if (!connected) {
         return fail(db, err);
     }
-    note_socket(db);
+    int code = note_socket(db, err);
+    if (code) {
+        return code;
+    }
     const char *version = mysql_get_server_info(db->handle);
     if (!version) { /* for want of memory; the library looks into it all the same */
         return err_set(err, ERR_RESOURCE, CLIENT_OUT_OF_MEMORY,
