@@ -23,8 +23,8 @@ uint16_t http_port(const struct http *http);
 /* Reads the token file again (SIGHUP); on failure the old tokens stay. */
 int http_reload(struct http *http, struct err *err);
 
-/* Lets requests in hand be answered until `deadline_us` (steady clock), refuses those that
- * come meanwhile with 503, closes and frees. Accepts NULL. */
+/* Lets requests in hand be answered until `deadline_us` (steady clock), refuses those
+ * that come meanwhile with 503, closes and frees. Accepts NULL. */
 void http_stop(struct http *http, int64_t deadline_us);
 
 /* Path of a journal's control socket. */
