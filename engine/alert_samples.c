@@ -71,6 +71,11 @@ static void gather(struct gathered *into, const struct report_lane *lane, int64_
     into->rewinds += (double)replay->counts.rewinds;
 }
 
+static const char *plural(double count, const char *one, const char *many)
+{
+    return count == 1 ? one : many;
+}
+
 static void add_stream(struct alert_samples *samples, const struct gathered *stream)
 {
     bool is_real = strcmp(stream->name, INTAKE_UNROUTED) != 0;
@@ -78,7 +83,9 @@ static void add_stream(struct alert_samples *samples, const struct gathered *str
     sample.rule = ALERT_DEAD_LETTERS;
     sample.value = stream->dead;
     sample.base = stream->dead_before;
-    add(samples, &sample, "%.0f records became dead letters so far", stream->dead);
+    add(samples, &sample, "%.0f %s so far", stream->dead,
+        plural(stream->dead, "record became a dead letter",
+               "records became dead letters"));
     if (!is_real) {
         return;
     }
@@ -86,22 +93,25 @@ static void add_stream(struct alert_samples *samples, const struct gathered *str
     sample.rule = ALERT_STOPPED;
     sample.value = stream->stopped;
     if (stream->stopped) {
-        add(samples, &sample, "%u lanes are stopped; lane %u: %.300s", stream->stopped,
-            stream->stopped_lane, stream->reason);
+        add(samples, &sample, "%u %s stopped; lane %u: %.300s", stream->stopped,
+            plural(stream->stopped, "lane is", "lanes are"), stream->stopped_lane,
+            stream->reason);
     } else {
         add(samples, &sample, "no lane is stopped");
     }
     sample.rule = ALERT_LAG;
     sample.value = stream->age_s;
-    add(samples, &sample, "%llu records wait, the oldest for %.0f s",
-        (unsigned long long)stream->pending, stream->age_s);
+    add(samples, &sample, "%llu %s, the oldest for %.0f s",
+        (unsigned long long)stream->pending,
+        plural((double)stream->pending, "record waits", "records wait"), stream->age_s);
     sample.rule = ALERT_CONFLICTS;
     sample.value = stream->conflicts;
-    add(samples, &sample, "%.0f conflicts since start", stream->conflicts);
+    add(samples, &sample, "%.0f %s since start", stream->conflicts,
+        plural(stream->conflicts, "conflict", "conflicts"));
     sample.rule = ALERT_REWOUND;
     sample.value = stream->rewinds;
-    add(samples, &sample, "the database went back %.0f times since start",
-        stream->rewinds);
+    add(samples, &sample, "the database went back %.0f %s since start", stream->rewinds,
+        plural(stream->rewinds, "time", "times"));
 }
 
 static struct gathered *find(struct gathered *all, size_t *count, const char *name)
@@ -186,8 +196,9 @@ static void add_journal(struct alert_samples *samples, const struct report *repo
     sample.value =
         (double)stat->dead_letter_bytes / ((double)journal->dead_letters_max + 1);
     units_format_size(stat->dead_letter_bytes, text);
-    add(samples, &sample, "%llu dead letters take %s",
-        (unsigned long long)stat->dead_letters, text);
+    add(samples, &sample, "%llu %s %s", (unsigned long long)stat->dead_letters,
+        plural((double)stat->dead_letters, "dead letter takes", "dead letters take"),
+        text);
     sample.rule = ALERT_DISK_FULL;
     sample.subject = "disk";
     sample.value = (double)report_disk_room_bytes(report);

@@ -200,7 +200,10 @@ static int perform(struct delivery *delivery, struct err *err)
         return ERR_OK;
     }
     return err_set(err, is_final(status) ? ERR_INVALID : ERR_TRANSIENT, (int)status,
-                   "alerts by webhook: it answers %ld", status);
+                   "alerts by webhook: it answers %ld%s", status,
+                   status >= 300 && status < 400
+                       ? "; redirects are not followed, give the address it names"
+                       : "");
 }
 
 static int prepare(struct delivery *delivery, struct err *err)

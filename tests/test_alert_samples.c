@@ -62,11 +62,15 @@ Test(alert_samples, lanes_of_a_stream_are_gathered)
     struct alert_samples samples = make(&report, NULL, 0);
     cr_expect_eq(value_of(&samples, ALERT_STOPPED, "mozi"), 1);
     cr_expect_str_eq(sample_of(&samples, ALERT_STOPPED, "mozi")->text,
-                     "1 lanes are stopped; lane 1: no such table");
+                     "1 lane is stopped; lane 1: no such table");
     cr_expect_eq(value_of(&samples, ALERT_LAG, "mozi"), 100);
     cr_expect_eq(value_of(&samples, ALERT_DEAD_LETTERS, "mozi"), 12);
     cr_expect_eq(sample_of(&samples, ALERT_DEAD_LETTERS, "mozi")->base, 10);
     cr_expect_eq(value_of(&samples, ALERT_CONFLICTS, "mozi"), 3);
+    cr_expect_str_eq(sample_of(&samples, ALERT_CONFLICTS, "mozi")->text,
+                     "3 conflicts since start");
+    cr_expect_str_eq(sample_of(&samples, ALERT_REWOUND, "mozi")->text,
+                     "the database went back 1 time since start");
     cr_expect_eq(value_of(&samples, ALERT_REWOUND, "mozi"), 1);
     cr_expect_eq(sample_of(&samples, ALERT_REWOUND, "mozi")->base, 0);
     cr_expect_eq(value_of(&samples, ALERT_DEAD_LETTERS, INTAKE_UNROUTED), 5);

@@ -222,6 +222,18 @@ Test(alerts, a_receiver_that_refuses_is_tried_again)
     end(&f);
 }
 
+Test(alerts, a_redirect_is_named_and_not_followed)
+{
+    struct fixture f;
+    setup(&f);
+    receive(&f, "http", "--refuse 1 --status 302");
+    serve_with_webhook(&f, "");
+    post(&f);
+    world_wait_log(f.messages, "\"refused\": false", f.engine, TIMEOUT_MS);
+    expect_file(f.log, "it answers 302; redirects are not followed");
+    end(&f);
+}
+
 Test(alerts, a_message_that_is_refused_for_good_is_given_up)
 {
     struct fixture f;
