@@ -375,14 +375,6 @@ void cluster_close(struct cluster *cluster)
         cluster_kill(cluster, i);
 }
 
-int cluster_rejoin(struct cluster *cluster, unsigned number, bool emptied,
-                   struct err *err)
-{
-    int code = emptied ? empty(&cluster->nodes[number], err) : 0;
-    code = code ? code : launch(cluster, number, false, "", err);
-    return code ? code : cluster_await(cluster, number, err);
-}
-
 /* The last line of the log that tells it. */
 static int find_position(const struct cluster_node *node,
                          char out_position[CLUSTER_POSITION_MAX], struct err *err)
@@ -415,6 +407,18 @@ static int recover_position(struct cluster *cluster, unsigned number,
     add(&arguments, "--wsrep-recover");
     int code = run_to_end(&arguments, node->log, RECOVER_TIMEOUT_MS, err);
     return code ? code : find_position(node, out_position, err);
+}
+
+/* Without its position, which a killed server hasn't written down, a node would ask for
+ * all the data. */
+int cluster_rejoin(struct cluster *cluster, unsigned number, bool emptied,
+                   struct err *err)
+{
+    char position[CLUSTER_POSITION_MAX] = "";
+    int code = emptied ? empty(&cluster->nodes[number], err)
+                       : recover_position(cluster, number, position, err);
+    code = code ? code : launch(cluster, number, false, position, err);
+    return code ? code : cluster_await(cluster, number, err);
 }
 
 static long long seqno_of(const char *position)

@@ -214,7 +214,8 @@ static int hot_rows(struct err *err)
 /* Its log must tell of the transfer by which it came back. */
 static int come_back(unsigned node, bool emptied, struct err *err)
 {
-    const char *text = emptied ? "SST succeeded" : "IST received";
+    const char *text =
+        emptied ? "rsync SST completed on joiner" : "rsync IST completed on joiner";
     uint64_t before = 0;
     uint64_t after = 0;
     const char *log = at.cluster.nodes[node].log;
