@@ -1,5 +1,6 @@
 /* tests/faults/database_faults.c: what the faults of a database share. */
 #include "tests/faults/database_faults.h"
+#include "tests/faults/rights.h"
 
 #include "tests/http_probe.h"
 #include "tests/process.h"
@@ -121,7 +122,7 @@ int fault_kill_waiting(struct database_fault *at, const char *kill, struct err *
 
 int fault_kill_all(struct database_fault *at, struct err *err)
 {
-    return stage_exec(at->stage, "KILL USER holdfast@localhost", err);
+    return stage_exec(at->stage, "KILL USER " RIGHTS_USER, err);
 }
 
 int fault_help(struct database_fault *at, struct err *err)

@@ -1,5 +1,6 @@
 /* tests/faults/database_sessions.c: locks, killed sessions, too many of them, rights. */
 #include "tests/faults/database_faults.h"
+#include "tests/faults/rights.h"
 
 #include "tests/process.h"
 
@@ -141,26 +142,29 @@ int fault_connections(struct database_fault *at, struct err *err)
 
 int fault_rights(struct database_fault *at, struct err *err)
 {
-    int code =
-        stage_exec(at->stage, "REVOKE INSERT ON holdfast.* FROM holdfast@localhost", err);
+    int code = stage_exec(
+        at->stage, "REVOKE INSERT ON botnet_communications_mozi FROM " RIGHTS_USER "@'%'",
+        err);
     code = code ? code : fault_kill_all(at, err);
     code = code ? code : fault_await_log(at, "event=lane_stopped", 0, err);
     at->met = code == 0;
     code = code ? code
                 : stage_exec(at->stage,
-                             "GRANT INSERT ON holdfast.* TO holdfast@localhost", err);
+                             "GRANT INSERT ON botnet_communications_mozi TO " RIGHTS_USER
+                             "@'%'",
+                             err);
     return code ? code : fault_help(at, err);
 }
 
 int fault_password(struct database_fault *at, struct err *err)
 {
     int code = stage_exec(at->stage,
-                          "ALTER USER holdfast@localhost IDENTIFIED BY 'changed'", err);
+                          "ALTER USER " RIGHTS_USER "@'%' IDENTIFIED BY 'changed'", err);
     code = code ? code : fault_kill_all(at, err);
     code = code ? code : fault_await_log(at, "(1045)", 0, err);
     at->met = code == 0;
     code = code ? code
-                : stage_exec(at->stage, "ALTER USER holdfast@localhost IDENTIFIED BY ''",
+                : stage_exec(at->stage, "ALTER USER " RIGHTS_USER "@'%' IDENTIFIED BY ''",
                              err);
     return code ? code : fault_help(at, err);
 }

@@ -270,6 +270,7 @@ static int use_names(struct stage *stage, const char *a, const char *b, struct e
     int64_t rows = 0;
     name_stream(stage, a, b);
     int code = stage_configure(stage, err);
+    code = code ? code : stage_grant(stage, err);
     code = code ? code : stage_start(stage, err);
     if (code == 0 && hostile_post(stage, "odd", slice_text(body), &out) != 200)
         hostile_breaks(stage, "I1", "%s, %s: %.300s", a, b, buf_text(&out));

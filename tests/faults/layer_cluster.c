@@ -9,6 +9,7 @@
  */
 #include "tests/faults/cluster.h"
 #include "tests/faults/layer.h"
+#include "tests/faults/rights.h"
 
 #include "tests/engine_process.h"
 #include "tests/feeder.h"
@@ -91,10 +92,30 @@ static int exec(unsigned node, const char *sql, struct err *err)
     int code = 0;
     if (!session)
         return err_set(err, ERR_TRANSIENT, 0, "node %u takes no session", node);
-    if (mysql_query(session, sql) != 0)
+    bool failed =
+        mysql_set_server_option(session, MYSQL_OPTION_MULTI_STATEMENTS_ON) != 0 ||
+        mysql_query(session, sql) != 0;
+    int more = -1;
+    while (!failed && (more = mysql_next_result(session)) == 0)
+        ;
+    if (failed || more > 0)
         code = err_set(err, ERR_TRANSIENT, (int)mysql_errno(session), "%s: %s", sql,
                        mysql_error(session));
     mysql_close(session);
+    return code;
+}
+
+/* For both engines, who have the same streams; each node knows of it then. */
+static int grant(const struct side *side, struct err *err)
+{
+    static const char catch_up[] =
+        "SET SESSION wsrep_sync_wait = 1; START TRANSACTION; COMMIT";
+    struct buf sql = {0};
+    int code = rights_append(&side->engine, &sql, err);
+    code = code ? code : exec(0, buf_text(&sql), err);
+    buf_free(&sql);
+    for (unsigned i = 0; i < CLUSTER_NODES && code == 0; i++)
+        code = exec(i, catch_up, err);
     return code;
 }
 
@@ -128,11 +149,13 @@ static int begin_side(unsigned number, uint64_t seed, struct err *err)
         .host = side->hosts,
         .server = ", timeouts: {call: 5s, lock_wait: 2s, idle: 5s}",
         .database = "holdfast",
+        .user = RIGHTS_USER,
         .port = (uint16_t)(at.port + PORTS_OF_NODES + number),
         .streams = "[{name: mozi, preset: botnet, lanes: 2}]",
     };
     int code = make_sample(side, number, seed, err);
     code = code ? code : engine_configure(&side->engine, &side->options, err);
+    code = code || number ? code : grant(side, err);
     code = code ? code : engine_start(&side->engine, err);
     struct feeder_config feeding = {.sample = &side->sample,
                                     .producers = PRODUCERS,

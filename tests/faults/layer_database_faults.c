@@ -88,7 +88,6 @@ static struct stage_plan plan_of(const struct fault *fault, uint64_t seed)
         .checked_only = layer_random(&random) % 3 == 0,
         .may_rewind = (fault->flags & REWINDS) != 0,
         .may_stop = (fault->flags & STOPS) != 0,
-        .user = "holdfast",
         .server = fault->database,
         .journal = fault->journal,
     };
@@ -121,21 +120,12 @@ static int act(const struct fault *fault, struct database_fault *at, struct err 
     return code ? code : stage_compare(&stage, err);
 }
 
-static int make_user(struct err *err)
-{
-    return stage_exec(&stage,
-                      "CREATE OR REPLACE USER holdfast@localhost IDENTIFIED BY '';"
-                      "GRANT ALL ON holdfast.* TO holdfast@localhost",
-                      err);
-}
-
 /* Once without a fault, which makes the tables too. */
 static int open_layer(const struct layer_run *run, uint64_t *out_points, struct err *err)
 {
     static const struct fault none = {"none", NULL, 0, USUAL, NULL};
     struct stage_plan plan = plan_of(&none, run->seed);
     int code = stage_open(&stage, run, NULL, err);
-    code = code ? code : make_user(err);
     code = code ? code : stage_begin(&stage, &plan, err);
     code = code ? code : stage_start(&stage, err);
     code = code ? code : stage_feed(&stage, err);
@@ -157,7 +147,7 @@ static int clear(struct err *err)
                           "DROP TABLE IF EXISTS botnet_communications_away;"
                           "DROP TRIGGER IF EXISTS no_more",
                           err);
-    return code ? code : make_user(err);
+    return code ? code : stage_grant(&stage, err);
 }
 
 static int run_point(const struct layer_run *run, uint64_t point, uint64_t seed,

@@ -134,7 +134,6 @@ static struct stage_plan plan_of(const struct fault *fault, uint64_t seed)
         .transaction_records = 100,
         .checked_only = layer_random(&random) % 3 == 0,
         .host = fault->kind == SLOW ? at.proxy_host : NETWORK_SERVER ":3306",
-        .user = "holdfast",
         .server = TIMEOUTS,
     };
 }
@@ -149,14 +148,7 @@ static int open_server(const struct layer_run *run, struct err *err)
     int back = network_leave(&at.network, &later);
     if (code == 0 && back != 0)
         code = err_set(err, back, 0, "%s", later.message);
-    code = code ? code : network_connect(&at.network, at.stage.server.pid, err);
-    return code ? code
-                : stage_exec(&at.stage,
-                             "CREATE OR REPLACE USER holdfast@'%' IDENTIFIED BY '';"
-                             "GRANT ALL ON holdfast.* TO holdfast@'%';"
-                             "CREATE OR REPLACE USER holdfast@localhost IDENTIFIED BY '';"
-                             "GRANT ALL ON holdfast.* TO holdfast@localhost",
-                             err);
+    return code ? code : network_connect(&at.network, at.stage.server.pid, err);
 }
 
 static int feed_and_compare(struct err *err)

@@ -2,6 +2,7 @@
  */
 #include "tests/faults/stage.h"
 
+#include "tests/faults/rights.h"
 #include "tests/http_probe.h"
 #include "tests/process.h"
 
@@ -156,7 +157,7 @@ static void write_options(struct stage *stage)
         .database = "holdfast",
         .port = stage->port,
         .streams = stage->streams,
-        .user = plan->user,
+        .user = RIGHTS_USER,
         .journal = stage->journal,
         .server = plan->server,
         .more = stage->more,
@@ -166,6 +167,19 @@ static void write_options(struct stage *stage)
 int stage_configure(struct stage *stage, struct err *err)
 {
     return engine_configure(&stage->engine, &stage->options, err);
+}
+
+int stage_grant(struct stage *stage, struct err *err)
+{
+    struct buf sql = {0};
+    int code = rights_append(&stage->engine, &sql, err);
+    code = code ? code : stage_exec(stage, buf_text(&sql), err);
+    buf_free(&sql);
+    if (code == 0)
+        stage->granted = stage->options.streams == stage->streams
+                             ? stage->sample.config.stream_count
+                             : 0;
+    return code;
 }
 
 static int empty_tables(struct stage *stage, struct err *err)
@@ -207,7 +221,9 @@ int stage_begin(struct stage *stage, const struct stage_plan *plan, struct err *
     write_options(stage);
     int code = empty_tables(stage, err);
     code = code ? code : make_sample(stage, err);
-    return code ? code : stage_configure(stage, err);
+    code = code ? code : stage_configure(stage, err);
+    bool can = stage->granted >= stage->sample.config.stream_count;
+    return code || can ? code : stage_grant(stage, err);
 }
 
 /* ---- The engine -------------------------------------------------------------------- */

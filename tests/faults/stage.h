@@ -2,6 +2,8 @@
  * the layer, and for each point empty tables, a sample and an engine with a journal of
  * its own.
  *
+ * The engine's user in the database has what `holdfast schema` prints (rights.h).
+ *
  *     open:   stage_open(&stage, run, NULL, err)
  *     point:  code = stage_begin(&stage, &plan, err);
  *             code = code ? code : stage_start(&stage, err);
@@ -42,7 +44,6 @@ struct stage_plan {
     bool may_stop;       /* a lane may stop meanwhile */
     const char *socket;  /* instead of the server's, such as a proxy's */
     const char *host;    /* instead of a socket */
-    const char *user;    /* NULL: root */
     const char *server;  /* more keys of `database`, as ", timeouts: {call: 1s}" */
     const char *journal; /* so too; the sizes are set */
 };
@@ -62,10 +63,11 @@ struct stage {
     char journal[STAGE_TEXT_MAX];
     char more[STAGE_TEXT_MAX];
     uint32_t points;
-    uint16_t port;   /* the engines' */
-    bool blame;      /* the error at hand is the engine's */
-    bool broken;     /* stage_compare found something */
-    bool keep_files; /* of the last point: it failed */
+    uint32_t granted; /* streams that the engine's user has the rights for */
+    uint16_t port;    /* the engines' */
+    bool blame;       /* the error at hand is the engine's */
+    bool broken;      /* stage_compare found something */
+    bool keep_files;  /* of the last point: it failed */
 
     /* Another engine's producers, whose log counts in stage_compare too, which leaves out
      * `audit` then; zeros: none. */
@@ -86,6 +88,10 @@ int stage_kill_server(struct stage *stage, struct err *err);
 int stage_start_server(struct stage *stage, struct err *err);
 
 int stage_begin(struct stage *stage, const struct stage_plan *plan, struct err *err);
+
+/* The engine's user anew, with the rights for what is configured now; for a point that
+ * has streams of its own, or that took rights away. */
+int stage_grant(struct stage *stage, struct err *err);
 
 /* Writes the engine's configuration anew, with what is in stage->options now. */
 int stage_configure(struct stage *stage, struct err *err);
