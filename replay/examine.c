@@ -118,9 +118,8 @@ static void note_absent(struct buf *notes, const char *table)
     buf_free(&note);
 }
 
-/* What was applied lies in a table that isn't there now. An empty one in its place would
- * part the events of before from those to come, and nobody would notice. */
-static int refuse_anew(const struct examined *at, const char *table, struct err *err)
+/* Whether the ledger says that records of the stream were applied. */
+static int ask_applied(const struct examined *at, bool *out_applied, struct err *err)
 {
     struct buf sql = {0};
     struct db_rows rows = {0};
@@ -136,16 +135,31 @@ static int refuse_anew(const struct examined *at, const char *table, struct err 
     } else if (code && err) {
         *err = why;
     }
-    if (code == 0 && rows.row_count) {
-        code =
-            err_set(err, ERR_SCHEMA, 0,
-                    "table %s is missing, though records of stream %s were applied to "
-                    "it, so it isn't made anew: bring it back, and it goes on; or, to "
-                    "begin with an empty one, make it by what `holdfast schema` prints",
-                    table, at->stream->name);
-    }
+    *out_applied = rows.row_count > 0;
     db_rows_free(&rows);
     return code;
+}
+
+/* What was applied lies in a table that isn't there now. An empty one in its place would
+ * part the events of before from those to come, and nobody would notice. Another lane may
+ * have made the table and applied to it since it was missed: it is looked for once more.
+ * ERR_NOT_FOUND: it may be made. */
+static int refuse_anew(const struct examined *at, const char *table, struct err *err)
+{
+    bool applied;
+    int code = ask_applied(at, &applied, err);
+    if (code || !applied) {
+        return code ? code : ERR_NOT_FOUND;
+    }
+    code = check_engine(at->db, table, err);
+    return code == ERR_NOT_FOUND
+               ? err_set(err, ERR_SCHEMA, 0,
+                         "table %s is missing, though records of stream %s were applied "
+                         "to it, so it isn't made anew: bring it back, and it goes on; "
+                         "or, to begin with an empty one, make it by what `holdfast "
+                         "schema` prints",
+                         table, at->stream->name)
+               : code;
 }
 
 /* `append` is the table's DDL; used only where it is missing, since CREATE TABLE IF NOT
@@ -157,13 +171,11 @@ static int have_table(struct examined *at, const char *table,
 {
     struct err why = {0};
     int code = check_engine(at->db, table, &why);
-    bool create = code == ERR_NOT_FOUND && (at->flags & EXAMINE_CREATE);
-    if (create && strcmp(table, LEDGER_TABLE) != 0) {
-        int refused = refuse_anew(at, table, err);
-        if (refused) {
-            return refused;
-        }
+    if (code == ERR_NOT_FOUND && (at->flags & EXAMINE_CREATE) &&
+        strcmp(table, LEDGER_TABLE) != 0) {
+        code = refuse_anew(at, table, &why);
     }
+    bool create = code == ERR_NOT_FOUND && (at->flags & EXAMINE_CREATE);
     at->absent = create && (at->flags & EXAMINE_LOOK);
     if (at->absent) {
         note_absent(at->notes, table);

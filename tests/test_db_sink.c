@@ -1,8 +1,11 @@
 /* The sink against a real server: what the tables and the ledger hold afterwards. */
+#include "tests/process.h"
 #include "tests/sink_kit.h"
 
 #include <criterion/criterion.h>
 #include <criterion/hooks.h>
+#include <mysql.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -539,6 +542,40 @@ Test(sink, a_table_that_went_away_is_not_made_anew, .init = open_botnet,
                     0);
     world_exec(&w, "RENAME TABLE away TO botnet_communications_mozi");
     cr_assert_eq(sink_kit_connect(&kit), 0, "%s", kit.err.message);
+}
+
+static void *connect_kit(void *context)
+{
+    int *code = context;
+    *code = sink_kit_connect(&kit);
+    return NULL;
+}
+
+/* One lane finds it missing; until it has asked the ledger, another has made it and
+ * applied records to it. */
+Test(sink, a_table_that_comes_while_it_is_looked_for, .init = open_botnet,
+     .fini = close_kit)
+{
+    static const char asking[] =
+        "SELECT COUNT(*) FROM information_schema.processlist WHERE state = 'Waiting for "
+        "table metadata lock' AND info LIKE 'SELECT 1 FROM holdfast_ledger%'";
+    MYSQL *other = world_connect(&w);
+    pthread_t thread;
+    int code = -1;
+    seen("1.1.1.1", "2026-01-01 00:00:00", "abc");
+    sink_kit_expect(&kit, 0);
+    world_exec(&w, "RENAME TABLE botnet_communications_mozi TO away");
+    cr_assert_eq(mysql_select_db(other, kit.database), 0);
+    cr_assert_eq(mysql_query(other, "LOCK TABLES holdfast_ledger WRITE"), 0);
+    cr_assert_eq(pthread_create(&thread, NULL, connect_kit, &code), 0);
+    while (world_scalar(&w, asking) == 0) {
+        process_sleep_ms(1);
+    }
+    world_exec(&w, "RENAME TABLE away TO botnet_communications_mozi");
+    cr_assert_eq(mysql_query(other, "UNLOCK TABLES"), 0);
+    cr_assert_eq(pthread_join(thread, NULL), 0);
+    cr_assert_eq(code, 0, "%s", kit.err.message);
+    mysql_close(other);
 }
 
 Test(sink, examination_wants_the_unique_keys, .init = open_botnet, .fini = close_kit)
