@@ -845,8 +845,8 @@ static void spoil_headers(const struct kit *kit)
     off_t len = lseek(fd, 0, SEEK_END);
     char *bytes = malloc((size_t)len);
     cr_assert_eq(pread(fd, bytes, (size_t)len, 0), len);
-    char *at = bytes;
-    while ((at = memmem(at, (size_t)(bytes + len - at), "HFEN", 4))) {
+    /* not memmem, of which ThreadSanitizer marks all that it was given, each time */
+    for (char *at = bytes; (at = memchr(at, 'H', (size_t)(bytes + len - at))); at++) {
         struct entry_header header;
         struct slice value = {at, format_header_len(strlen("s")) + strlen("row")};
         bool whole = at + value.len <= bytes + len &&
@@ -854,7 +854,6 @@ static void spoil_headers(const struct kit *kit)
         if (whole && header.seq >= FROM && header.seq <= TO) {
             at[STREAM_AT] ^= 1;
         }
-        at++;
     }
     cr_assert_eq(pwrite(fd, bytes, (size_t)len, 0), len);
     free(bytes);
