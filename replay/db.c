@@ -1,6 +1,7 @@
 #include "replay/db.h"
 #include "replay/classify.h"
 #include "replay/db_hosts.h"
+#include "replay/login_guard.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -740,9 +741,11 @@ static int log_in(struct db *db, const struct db_config *config,
     }
     mysql_set_local_infile_handler(db->handle, infile_init, infile_read, infile_end,
                                    infile_error, db);
+    login_guard_enter();
     bool connected = mysql_real_connect(db->handle, over_tcp ? host->name : NULL,
                                         config->user, password, config->name, host->port,
                                         config->socket, CLIENT_FOUND_ROWS);
+    login_guard_leave();
     explicit_bzero(password, sizeof password);
     forget_password(db->handle);
     if (!connected) {
