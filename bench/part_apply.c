@@ -267,34 +267,9 @@ static int run_rounds(struct apply *apply, const struct setting *setting, struct
     return code;
 }
 
-static int run_setting(struct apply *apply, const struct setting *setting,
-                       struct err *err)
-{
-    apply->records = round_records(apply->bench, setting);
-    int code = prepare(apply, setting, err);
-    code = code ? code : run_rounds(apply, setting, err);
-    config_free(apply->config);
-    apply->config = NULL;
-    apply->stream = NULL;
-    return code ? err_wrap(err, "%u lanes, %u rows", setting->lanes, setting->rows)
-                : ERR_OK;
-}
-
-static int seed(struct apply *apply, struct err *err)
-{
-    int code = prepare(apply, &settings[0], err);
-    code = code ? code
-                : database_seed(apply->db, apply->stream, apply->sent, &apply->workload,
-                                err);
-    config_free(apply->config);
-    apply->config = NULL;
-    apply->stream = NULL;
-    return code;
-}
-
 /* ---- The part -------------------------------------------------------------------- */
 
-static int open_apply(struct apply *apply, struct err *err)
+static int open_apply(struct apply *apply, const struct setting *setting, struct err *err)
 {
     workload_config_defaults(&apply->workload);
     apply->workload.seed = apply->bench->seed;
@@ -302,11 +277,15 @@ static int open_apply(struct apply *apply, struct err *err)
     code = code ? code : workload_new(&apply->workload, &apply->limit, err);
     code = code ? code : expected_new(&apply->workload, &apply->expected, err);
     code = code ? code : database_connect(apply->bench, database_name, &apply->db, err);
-    return code ? code : seed(apply, err);
+    code = code ? code : prepare(apply, setting, err);
+    return code ? code
+                : database_seed(apply->db, apply->stream, apply->sent, &apply->workload,
+                                err);
 }
 
 static void close_apply(struct apply *apply)
 {
+    config_free(apply->config);
     db_close(apply->db);
     expected_free(apply->expected);
     workload_free(apply->limit);
@@ -325,18 +304,29 @@ static void note_server(const struct apply *apply)
                                 : "on and NOT synced");
 }
 
+/* In tables made anew, so that all settings are measured in tables of one size. */
+static int run_setting(const struct bench *bench, const char *variant,
+                       const struct setting *setting, struct err *err)
+{
+    struct apply apply = {
+        .bench = bench, .variant = variant, .records = round_records(bench, setting)};
+    int code = open_apply(&apply, setting, err);
+    if (code == ERR_OK && setting == settings) {
+        note_server(&apply);
+    }
+    code = code ? code : run_rounds(&apply, setting, err);
+    close_apply(&apply);
+    return code ? err_wrap(err, "%u lanes, %u rows", setting->lanes, setting->rows)
+                : ERR_OK;
+}
+
 static int run_settings(const struct bench *bench, const char *variant, size_t count,
                         struct err *err)
 {
-    struct apply apply = {.bench = bench, .variant = variant};
-    int code = open_apply(&apply, err);
-    if (code == ERR_OK) {
-        note_server(&apply);
-    }
+    int code = ERR_OK;
     for (size_t i = 0; i < count && code == ERR_OK; i++) {
-        code = run_setting(&apply, &settings[i], err);
+        code = run_setting(bench, variant, &settings[i], err);
     }
-    close_apply(&apply);
     return code;
 }
 

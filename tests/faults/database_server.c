@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -173,14 +172,8 @@ int fault_disk_full(struct database_fault *at, struct err *err)
     (void)snprintf(ballast, sizeof ballast, "%s/ballast", data);
     if (mkdir(dir, 0700) != 0 || mkdir(data, 0700) != 0)
         return err_set_errno(err, ERR_IO, errno, "can't make %s", data);
-    /* in a mount namespace of our own: it is gone with us, however we end */
-    if (unshare(CLONE_NEWNS) != 0 ||
-        mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
-        mount("holdfast-small", data, "tmpfs", 0, "size=160M,mode=0700") != 0) {
-        (void)printf("  disk_full NOT RUN here: mount of a tmpfs: %s\n", strerror(errno));
-        at->met = false;
+    if (!stage_mount_small(at->stage, data, "size=160M,mode=0700"))
         return 0;
-    }
     struct layer_run run = *at->stage->run;
     run.dir = dir;
     struct stage small;

@@ -33,6 +33,7 @@ struct tally {
     uint64_t run;
     uint64_t held;
     uint64_t failed;
+    uint64_t not_run;
     struct timespec start;
     uint8_t *seen;     /* which of the points were run, a byte each; NULL: not known */
     uint64_t points;   /* that it has room for */
@@ -188,6 +189,10 @@ static bool run_point(const struct layer *layer, const struct layer_run *run,
     if (verdict == LAYER_END) {
         return false;
     }
+    if (verdict == LAYER_NOT_RUN) {
+        tally->not_run++;
+        return true;
+    }
     tally->run++;
     note_seen(tally, point);
     tally->held += verdict == LAYER_HELD;
@@ -320,15 +325,20 @@ static int report(const struct layer *layer, const struct options *o, uint64_t p
     if (counted != tally->run) {
         (void)snprintf(runs, sizeof(runs), "   %" PRIu64 " runs", tally->run);
     }
+    char not_run[64] = "";
+    if (tally->not_run) {
+        (void)snprintf(not_run, sizeof(not_run), "   %" PRIu64 " NOT RUN here",
+                       tally->not_run);
+    }
     uint64_t percent = tally->run == 0 ? 0 : tally->held * 100 / tally->run;
     char flight[32] = "";
     if (layer->in_flight) {
         (void)snprintf(flight, sizeof(flight), "in flight %" PRIu64 " %%", percent);
     }
     (void)printf("%-16s %8" PRIu64 " %-12s points   %-15s %4" PRIu64
-                 " failed   %7.1f s   seed %" PRIu64 "%s\n",
+                 " failed   %7.1f s   seed %" PRIu64 "%s%s\n",
                  layer->name, counted, known, flight, tally->failed,
-                 elapsed_s(&tally->start), o->seed, runs);
+                 elapsed_s(&tally->start), o->seed, runs, not_run);
     bool enough = tally->run > 0 && (!layer->in_flight || o->mode == LAYER_ONE ||
                                      percent >= IN_FLIGHT_PERCENT);
     return tally->failed == 0 && enough ? EXIT_HELD : EXIT_BROKEN;

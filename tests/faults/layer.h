@@ -10,7 +10,8 @@
  *
  *     kill-intake   412 of 3180 points   in flight 97 %   0 failed   58.1 s   seed 7
  *
- * with the number of runs behind it where some points were run more than once.
+ * with the number of runs behind it where some points were run more than once, and of the
+ * points that can't be run on this machine.
  *
  * A point that fails is printed with the invariants that it broke and the command that
  * runs it again alone: `faults_<layer> --point N --seed S`; where points have names, N
@@ -50,10 +51,11 @@ struct layer_run {
 };
 
 enum layer_verdict {
-    LAYER_HELD,   /* every invariant held, and something was in flight */
-    LAYER_IDLE,   /* every invariant held, but the fault met nothing in flight */
-    LAYER_BROKEN, /* an invariant is broken: layer_broken said which */
-    LAYER_END,    /* there is no such point: the last one was before it */
+    LAYER_HELD,    /* every invariant held, and something was in flight */
+    LAYER_IDLE,    /* every invariant held, but the fault met nothing in flight */
+    LAYER_BROKEN,  /* an invariant is broken: layer_broken said which */
+    LAYER_NOT_RUN, /* this machine can't have it, which was said; counts as not run */
+    LAYER_END,     /* there is no such point: the last one was before it */
 };
 
 struct layer {

@@ -10,7 +10,6 @@
 #include <fcntl.h>
 #include <mysql.h>
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -354,14 +353,8 @@ static int full_disk(uint64_t seed, struct err *err)
     hostile_path(&stage, "disk", disk);
     if (mkdir(disk, 0700) != 0 && errno != EEXIST)
         return err_set_errno(err, ERR_IO, errno, "can't make %s", disk);
-    /* in a mount namespace of our own: it is gone with us, however we end */
-    if (unshare(CLONE_NEWNS) != 0 ||
-        mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
-        mount("holdfast-small", disk, "tmpfs", 0, "size=3M,mode=0700") != 0) {
-        (void)printf("  a full disk NOT RUN here: mount of a tmpfs: %s\n",
-                     strerror(errno));
+    if (!stage_mount_small(&stage, disk, "size=3M,mode=0700"))
         return 0;
-    }
     int code =
         begin(&plan, ", max_size: 1GiB, preallocate: 256KiB, reserve: 512KiB, retain: 1h",
               NULL, err);

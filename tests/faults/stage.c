@@ -11,10 +11,12 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <mysql.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -313,14 +315,31 @@ int stage_end(struct stage *stage, int code, bool in_flight,
     }
     stage->keep_files = code != 0 || stage->broken;
     if (code == 0)
-        *out_verdict = stage->broken ? LAYER_BROKEN : in_flight ? LAYER_HELD : LAYER_IDLE;
+        *out_verdict = stage->not_run  ? LAYER_NOT_RUN
+                       : stage->broken ? LAYER_BROKEN
+                       : in_flight     ? LAYER_HELD
+                                       : LAYER_IDLE;
     else
         (void)printf("  see %s\n", stage->engine.log);
     end_point(stage);
+    stage->not_run = false;
     return code;
 }
 
 /* ---- Files ------------------------------------------------------------------------- */
+
+bool stage_mount_small(struct stage *stage, const char *dir, const char *options)
+{
+    bool mounted = unshare(CLONE_NEWNS) == 0 &&
+                   mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+                   mount("holdfast-small", dir, "tmpfs", 0, options) == 0;
+    if (!mounted) {
+        (void)printf("  a small disk NOT RUN here: mount of a tmpfs: %s\n",
+                     strerror(errno));
+        stage->not_run = true;
+    }
+    return mounted;
+}
 
 static int copy_file(const char *from, const char *to, struct err *err)
 {

@@ -68,6 +68,7 @@ struct stage {
     bool blame;       /* the error at hand is the engine's */
     bool broken;      /* stage_compare found something */
     bool keep_files;  /* of the last point: it failed */
+    bool not_run;     /* the point at hand can't be run on this machine */
 
     /* Another engine's producers, whose log counts in stage_compare too, which leaves out
      * `audit` then; zeros: none. */
@@ -124,6 +125,11 @@ int stage_restart_alike(struct stage *stage, uint32_t times, struct err *err);
 /* How often the engine's log holds the text. */
 int stage_log_count(const struct stage *stage, const char *text, uint64_t *out_count,
                     struct err *err);
+
+/* A tmpfs as a small disk, with the options of mount, on a directory that is there; in a
+ * mount namespace of this process, so that it is gone with it however it ends. False:
+ * this machine can't have it, which is said, and stage_end says LAYER_NOT_RUN. */
+bool stage_mount_small(struct stage *stage, const char *dir, const char *options);
 
 /* Ends the point's processes. */
 int stage_end(struct stage *stage, int code, bool in_flight,
