@@ -9,7 +9,7 @@
 
 enum {
     LANES = 2,
-    TRANSACTION_RECORDS = 10000,
+    TRANSACTION_RECORDS = 50000, /* as the limit has */
     BODY_RECORDS = 500,
     PRODUCERS = 4,
     RECORDS_QUICK = 100000,
