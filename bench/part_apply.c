@@ -1,28 +1,21 @@
 /* A backlog is taken in while the lanes stand still; the time is from their release until
  * the engine says that nothing is pending, with both tables, the ledger and the done
  * marks written. Beside it the server loads as many ready events. Each setting has an
- * engine and a journal of its own over the same tables, which grow alike for both sides.
+ * engine, a journal and tables of its own, so that all are measured in tables of one
+ * size, which grow alike for both sides.
  */
-#include "bench/bench.h"
-#include "bench/database.h"
-#include "bench/expected.h"
-#include "bench/process.h"
+#include "bench/stage.h"
 
 #include "base/clock.h"
 #include "engine/client.h"
-#include "engine/config.h"
 
 #include <stdlib.h>
 
 enum {
-    LIMIT_ROWS = 50000, /* a transaction */
     POST_TIMEOUT_S = 60,
     APPLY_TIMEOUT_S = 300,
     BODY_RECORDS_MAX = 100000,
 };
-
-static const char stream_name[] = "mozi";
-static const char database_name[] = "bench_apply";
 
 struct setting {
     uint32_t lanes;
@@ -37,18 +30,10 @@ static const struct setting settings[] = {
 enum { SETTINGS_QUICK = 3, RECORDS_QUICK = 60000, RECORDS = 100000 };
 
 struct apply {
-    const struct bench *bench;
+    struct stage stage;
     const char *variant; /* "" or "binlog." */
     uint32_t records;    /* of a round */
     bool warming;        /* this round meets every ip once instead */
-    struct workload_config workload;
-    struct workload *sent; /* the same records twice: for the engine, and for the limit */
-    struct workload *limit;
-    struct expected *expected;
-    struct db *db;
-    struct config *config;
-    const struct stream *stream;
-    struct process process;
 };
 
 struct outcome {
@@ -100,9 +85,9 @@ static void next_record(struct apply *apply, uint32_t number,
                         struct workload_record *out_record)
 {
     if (apply->warming) {
-        workload_next_of(apply->sent, number, out_record);
+        workload_next_of(apply->stage.sent, number, out_record);
     } else {
-        workload_next(apply->sent, out_record);
+        workload_next(apply->stage.sent, out_record);
     }
 }
 
@@ -110,7 +95,7 @@ static int post_all(struct apply *apply, const struct setting *setting,
                     struct client *client, struct buf *body, struct err *err)
 {
     uint32_t of_body = body_records(apply, setting);
-    uint32_t records = apply->warming ? apply->workload.ips : apply->records;
+    uint32_t records = apply->warming ? apply->stage.workload.ips : apply->records;
     int code = ERR_OK;
     for (uint32_t done = 0; done < records && code == ERR_OK;) {
         uint32_t left = records - done;
@@ -120,7 +105,7 @@ static int post_all(struct apply *apply, const struct setting *setting,
             struct workload_record record;
             next_record(apply, done + i, &record);
             workload_append_json(body, &record);
-            code = expected_add(apply->expected, &record, err);
+            code = expected_add(apply->stage.expected, &record, err);
         }
         if (body->failed) {
             code = err_set(err, ERR_NOMEM, 0, "no memory for a body");
@@ -136,7 +121,7 @@ static int take_in(struct apply *apply, const struct setting *setting, struct er
     char url[64];
     struct client *client = NULL;
     struct buf body = {0};
-    (void)snprintf(url, sizeof url, "http://127.0.0.1:%u", apply->process.port);
+    (void)snprintf(url, sizeof url, "http://127.0.0.1:%u", apply->stage.process.port);
     int code = client_new_url(url, NULL, NULL, &client, err);
     code = code ? code : post_all(apply, setting, client, &body, err);
     client_free(client);
@@ -147,10 +132,10 @@ static int take_in(struct apply *apply, const struct setting *setting, struct er
 static int run_engine(struct apply *apply, const struct setting *setting,
                       struct outcome *out, struct err *err)
 {
-    struct process *process = &apply->process;
+    struct process *process = &apply->stage.process;
     int code = process_pause(process, err);
     code = code ? code : take_in(apply, setting, err);
-    double server_cpu_s = process_cpu_s(apply->bench->server);
+    double server_cpu_s = process_cpu_s(apply->stage.bench->server);
     double engine_cpu_s = process_cpu_s(process->pid);
     int64_t begun_us = clock_steady_us(&clock_system);
     code = code ? code : process_resume(process, err);
@@ -158,7 +143,7 @@ static int run_engine(struct apply *apply, const struct setting *setting,
     if (code == ERR_OK) {
         *out = (struct outcome){
             .took_s = (double)(clock_steady_us(&clock_system) - begun_us) / 1e6,
-            .server_cpu_s = process_cpu_s(apply->bench->server) - server_cpu_s,
+            .server_cpu_s = process_cpu_s(apply->stage.bench->server) - server_cpu_s,
             .engine_cpu_s = process_cpu_s(process->pid) - engine_cpu_s};
     }
     return code;
@@ -167,24 +152,13 @@ static int run_engine(struct apply *apply, const struct setting *setting,
 static int run_limit(struct apply *apply, struct outcome *out, struct err *err)
 {
     int64_t took_us;
-    double server_cpu_s = process_cpu_s(apply->bench->server);
-    int code = database_load_limit(apply->db, apply->limit, apply->records, LIMIT_ROWS,
-                                   &took_us, err);
+    double server_cpu_s = process_cpu_s(apply->stage.bench->server);
+    int code = database_load_limit(apply->stage.db, apply->stage.limit, apply->records,
+                                   STAGE_LIMIT_ROWS, &took_us, err);
     if (code == ERR_OK) {
-        *out = (struct outcome){.took_s = (double)took_us / 1e6,
-                                .server_cpu_s =
-                                    process_cpu_s(apply->bench->server) - server_cpu_s};
-    }
-    return code;
-}
-
-static int check(struct apply *apply, struct err *err)
-{
-    struct database_expected expected = expected_now(apply->expected);
-    bool exact = false;
-    int code = database_check(apply->db, apply->stream, &expected, &exact, err);
-    if (code == ERR_OK && !exact) {
-        apply->bench->report->exact = false;
+        *out = (struct outcome){
+            .took_s = (double)took_us / 1e6,
+            .server_cpu_s = process_cpu_s(apply->stage.bench->server) - server_cpu_s};
     }
     return code;
 }
@@ -199,7 +173,7 @@ static int run_pair(struct apply *apply, const struct setting *setting, bool lim
         code = (turn == 0) == limit_first ? run_limit(apply, &out[1], err)
                                           : run_engine(apply, setting, &out[0], err);
     }
-    return code ? code : check(apply, err);
+    return code ? code : stage_check(&apply->stage, true, err);
 }
 
 static void put(const struct apply *apply, const struct setting *setting,
@@ -218,7 +192,7 @@ static void put(const struct apply *apply, const struct setting *setting,
         {"limit_server_cpu_per_million_s", pair[1].server_cpu_s / millions},
     };
     for (size_t i = 0; i < sizeof said / sizeof said[0]; i++) {
-        report_add(apply->bench->report, said[i].sample, "apply.lanes%u.%u.%s%s",
+        report_add(apply->stage.bench->report, said[i].sample, "apply.lanes%u.%u.%s%s",
                    setting->lanes, setting->rows, apply->variant, said[i].name);
     }
     fprintf(stderr, "apply %s%u lanes, %u rows: %.0f/s, limit %.0f/s, ratio %.3f\n",
@@ -228,75 +202,31 @@ static void put(const struct apply *apply, const struct setting *setting,
 
 /* ---- A setting ------------------------------------------------------------------- */
 
-static int prepare(struct apply *apply, const struct setting *setting, struct err *err)
-{
-    struct process_options options = {.name = "apply",
-                                      .database = database_name,
-                                      .stream = stream_name,
-                                      .lanes = setting->lanes,
-                                      .transaction_records = setting->rows};
-    int code = process_prepare(&apply->process, apply->bench, &options, err);
-    code = code ? code : config_load(apply->process.config, &apply->config, err);
-    if (code == ERR_OK) {
-        apply->stream = config_stream(apply->config, slice_text(stream_name));
-    }
-    return code;
-}
-
 /* The first round brings the engine to where one that runs for days is: it has met every
  * entity. */
 static int run_rounds(struct apply *apply, const struct setting *setting, struct err *err)
 {
     struct outcome pair[2] = {0};
     int64_t ready_us;
-    int code = process_start(&apply->process, &ready_us, err);
+    int code = process_start(&apply->stage.process, &ready_us, err);
     apply->warming = true;
     code = code ? code : run_engine(apply, setting, &pair[0], err);
     apply->warming = false;
-    code = code ? code : database_load_each(apply->db, apply->limit, err);
-    for (uint32_t i = 0; i < apply->bench->repetitions && code == ERR_OK; i++) {
+    code = code ? code : database_load_each(apply->stage.db, apply->stage.limit, err);
+    for (uint32_t i = 0; i < apply->stage.bench->repetitions && code == ERR_OK; i++) {
         code = run_pair(apply, setting, i % 2 == 1, pair, err);
         if (code == ERR_OK) {
             put(apply, setting, pair);
         }
     }
-    if (code == ERR_OK) {
-        return process_stop(&apply->process, err);
-    }
-    process_kill(&apply->process);
-    return code;
-}
-
-/* ---- The part -------------------------------------------------------------------- */
-
-static int open_apply(struct apply *apply, const struct setting *setting, struct err *err)
-{
-    workload_config_defaults(&apply->workload);
-    apply->workload.seed = apply->bench->seed;
-    int code = workload_new(&apply->workload, &apply->sent, err);
-    code = code ? code : workload_new(&apply->workload, &apply->limit, err);
-    code = code ? code : expected_new(&apply->workload, &apply->expected, err);
-    code = code ? code : database_connect(apply->bench, database_name, &apply->db, err);
-    code = code ? code : prepare(apply, setting, err);
-    return code ? code
-                : database_seed(apply->db, apply->stream, apply->sent, &apply->workload,
-                                err);
-}
-
-static void close_apply(struct apply *apply)
-{
-    config_free(apply->config);
-    db_close(apply->db);
-    expected_free(apply->expected);
-    workload_free(apply->limit);
-    workload_free(apply->sent);
+    return code ? code : process_stop(&apply->stage.process, err);
 }
 
 static void note_server(const struct apply *apply)
 {
-    const struct db_server *server = db_server(apply->db);
+    const struct db_server *server = db_server(apply->stage.db);
     report_fact(
-        apply->bench->report, *apply->variant ? "database with binlog" : "database",
+        apply->stage.bench->report, *apply->variant ? "database with binlog" : "database",
         "%s, flush at each commit %s, doublewrite %s, binary log %s", server->version,
         server->flush_each_commit ? "on" : "OFF", server->doublewrite ? "on" : "OFF",
         !server->binlog_on      ? "off"
@@ -304,21 +234,23 @@ static void note_server(const struct apply *apply)
                                 : "on and NOT synced");
 }
 
-/* In tables made anew, so that all settings are measured in tables of one size. */
 static int run_setting(const struct bench *bench, const char *variant,
                        const struct setting *setting, struct err *err)
 {
-    struct apply apply = {
-        .bench = bench, .variant = variant, .records = round_records(bench, setting)};
-    int code = open_apply(&apply, setting, err);
+    struct apply apply = {.variant = variant, .records = round_records(bench, setting)};
+    const struct stage_options options = {
+        .name = "apply", .lanes = setting->lanes, .transaction_records = setting->rows};
+    int code = stage_open(&apply.stage, bench, &options, err);
     if (code == ERR_OK && setting == settings) {
         note_server(&apply);
     }
     code = code ? code : run_rounds(&apply, setting, err);
-    close_apply(&apply);
+    stage_close(&apply.stage);
     return code ? err_wrap(err, "%u lanes, %u rows", setting->lanes, setting->rows)
                 : ERR_OK;
 }
+
+/* ---- The part -------------------------------------------------------------------- */
 
 static int run_settings(const struct bench *bench, const char *variant, size_t count,
                         struct err *err)

@@ -2,7 +2,6 @@
 
 #include <signal.h>
 #include <stdint.h>
-#include <string.h>
 #include <unistd.h>
 
 enum { NEAR_NULL = 64 * 1024 }; /* what Linux maps for nobody (vm.mmap_min_addr) */
